@@ -1,0 +1,2 @@
+//! orchestrator binary
+fn main() {}
