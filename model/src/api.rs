@@ -1,0 +1,1 @@
+//! What clients see: the answers of the API that the CLI reads too.
