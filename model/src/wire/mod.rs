@@ -1,1 +1,14 @@
-//! wire
+//! What managers and agents say to each other over the one TLS port.
+//!
+//! [`orders`] is what should be true on a node; [`session`] are the frames of the stream that
+//! carries orders down and statuses up; [`join`] is how a host gets in.
+//!
+//! A frame is a 32-bit big-endian length and that many bytes of JSON, at most [`MAX_FRAME`].
+//! Unknown fields are ignored, so that versions can be mixed during an upgrade.
+
+pub mod join;
+pub mod orders;
+pub mod session;
+
+/// The largest frame, bytes.
+pub const MAX_FRAME: usize = 64 << 20;

@@ -1,0 +1,309 @@
+//! Orders: everything that should be true on one node, whole or as a delta.
+//!
+//! Orders are fenced. An agent obeys a whole only if its fence is not older than the one it has,
+//! and a delta only if it starts exactly where the agent is; else it asks for the whole again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::Desired;
+use crate::object::{Attachment, Revision, Slot, Subnet};
+use crate::spec::{Availability, Labels, PortConfig, Role, TaskSpec};
+use crate::time::Timestamp;
+use crate::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
+
+/// Whose orders these are and from which position of the log: compared term first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Fence {
+    /// The leader's Raft term.
+    pub term: u64,
+    pub revision: Revision,
+}
+
+/// Everything that should be true on one node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Orders {
+    pub fence: Fence,
+    pub node: NodeOrder,
+    pub cluster: ClusterOrder,
+    /// Tasks of this node, until their record goes.
+    pub tasks: BTreeMap<TaskId, TaskOrder>,
+    /// Networks that a task of this node needs, and attachable ones in use here.
+    pub networks: BTreeMap<NetworkId, NetworkOrder>,
+    /// Services that this node must resolve or balance: those on its networks, and all that
+    /// publish an ingress port.
+    pub services: BTreeMap<ServiceId, ServiceOrder>,
+    /// Only those that a task of this node uses.
+    pub secrets: BTreeMap<SecretId, FileOrder>,
+    pub configs: BTreeMap<ConfigId, FileOrder>,
+    /// Every other node that has joined.
+    pub peers: BTreeMap<NodeId, PeerOrder>,
+}
+
+/// What concerns the node itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NodeOrder {
+    pub id: NodeId,
+    pub hostname: String,
+    pub role: Role,
+    pub availability: Availability,
+    pub labels: Labels,
+}
+
+/// What every node must know of the cluster.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterOrder {
+    pub id: ClusterId,
+    /// Where managers listen, `host:port`.
+    pub managers: BTreeMap<NodeId, String>,
+    /// UDP port of the overlay; relays between agents use the same number over TCP.
+    pub data_path_port: u16,
+    /// Authenticates ingress relays between agents.
+    pub relay_key: String,
+}
+
+impl std::fmt::Debug for ClusterOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterOrder").field("managers", &self.managers).finish_non_exhaustive()
+    }
+}
+
+/// Another node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerOrder {
+    pub hostname: String,
+    /// Its IP address.
+    pub address: String,
+    /// False while it is down: nothing is sent there.
+    pub alive: bool,
+}
+
+/// One task of this node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskOrder {
+    pub id: TaskId,
+    pub service: ServiceId,
+    pub service_name: String,
+    pub stack: Option<String>,
+    pub slot: Slot,
+    /// `service.slot.id`: the container's name.
+    pub name: String,
+    pub desired: Desired,
+    pub not_before: Option<Timestamp>,
+    /// With `{{…}}` in hostname, environment and mounts expanded; networks by id.
+    pub spec: Arc<TaskSpec>,
+    /// In the order of the spec's networks.
+    pub attachments: Vec<Attachment>,
+    /// Ports in host mode.
+    pub host_ports: Vec<PortConfig>,
+    /// Labels that the container carries besides its own.
+    pub labels: Labels,
+    /// `X-Registry-Auth` for the pull.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry_auth: Option<String>,
+}
+
+/// One network with this node's part in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkOrder {
+    pub id: NetworkId,
+    pub name: String,
+    pub vni: u32,
+    pub subnet: Subnet,
+    /// This node's own address on the network.
+    pub gateway: Ipv4Addr,
+    pub internal: bool,
+    pub attachable: bool,
+    pub encrypted: bool,
+    /// `com.docker.network.driver.mtu` and the like.
+    pub options: Labels,
+    pub labels: Labels,
+    /// Every task address on other nodes, and where it is.
+    pub remote: BTreeMap<Ipv4Addr, NodeId>,
+    /// The gateway addresses of the other nodes that are on this network.
+    pub remote_gateways: BTreeMap<Ipv4Addr, NodeId>,
+}
+
+/// How to name, balance and publish one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceOrder {
+    pub id: ServiceId,
+    pub name: String,
+    pub stack: Option<String>,
+    /// True when names resolve to tasks and there is no virtual address.
+    pub dnsrr: bool,
+    /// For each network it is on: its virtual address (none for `dnsrr`) and further names.
+    pub networks: BTreeMap<NetworkId, ServiceNetwork>,
+    /// Ports in ingress mode, each with its published port.
+    pub ports: Vec<PortConfig>,
+    /// Tasks that get traffic. A task that is draining, not healthy or not running is not here.
+    pub backends: BTreeMap<TaskId, Backend>,
+}
+
+/// A service on one network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceNetwork {
+    pub vip: Option<Ipv4Addr>,
+    pub aliases: BTreeSet<String>,
+}
+
+/// A task that gets traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    pub node: NodeId,
+    pub slot: Slot,
+    pub addresses: BTreeMap<NetworkId, Ipv4Addr>,
+}
+
+/// The bytes of a secret or config.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOrder {
+    pub name: String,
+    /// Base64.
+    pub data: String,
+    /// `golang` when the text is a template; expanded by the agent for each task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templating: Option<String>,
+}
+
+impl std::fmt::Debug for FileOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileOrder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What changed between two orders. Applied to the orders at `from` it gives those at `to`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    pub from: Fence,
+    pub to: Fence,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeOrder>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub tasks: Change<TaskId, TaskOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub networks: Change<NetworkId, NetworkOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub services: Change<ServiceId, ServiceOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub secrets: Change<SecretId, FileOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub configs: Change<ConfigId, FileOrder>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub peers: Change<NodeId, PeerOrder>,
+}
+
+/// What changed in one map.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>, V: Deserialize<'de>"))]
+pub struct Change<K: Ord, V> {
+    pub set: BTreeMap<K, V>,
+    pub gone: BTreeSet<K>,
+}
+
+impl<K: Ord, V> Default for Change<K, V> {
+    fn default() -> Self {
+        Change { set: BTreeMap::new(), gone: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Copy, V: Clone + PartialEq> Change<K, V> {
+    /// What turns `old` into `new`.
+    #[must_use]
+    pub fn between(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Self {
+        Change {
+            set: new
+                .iter()
+                .filter(|(k, v)| old.get(k) != Some(*v))
+                .map(|(k, v)| (*k, v.clone()))
+                .collect(),
+            gone: old.keys().filter(|k| !new.contains_key(k)).copied().collect(),
+        }
+    }
+
+    fn apply_to(self, map: &mut BTreeMap<K, V>) {
+        map.retain(|k, _| !self.gone.contains(k));
+        map.extend(self.set);
+    }
+}
+
+impl<K: Ord, V> Change<K, V> {
+    /// Nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.gone.is_empty()
+    }
+}
+
+/// A delta that does not start where the orders are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the delta starts at {from:?}, the orders are at {have:?}")]
+pub struct GapError {
+    pub have: Fence,
+    pub from: Fence,
+}
+
+impl Orders {
+    /// What turns `self` into `new`.
+    #[must_use]
+    pub fn delta_to(&self, new: &Orders) -> Delta {
+        Delta {
+            from: self.fence,
+            to: new.fence,
+            node: (self.node != new.node).then(|| new.node.clone()),
+            cluster: (self.cluster != new.cluster).then(|| new.cluster.clone()),
+            tasks: Change::between(&self.tasks, &new.tasks),
+            networks: Change::between(&self.networks, &new.networks),
+            services: Change::between(&self.services, &new.services),
+            secrets: Change::between(&self.secrets, &new.secrets),
+            configs: Change::between(&self.configs, &new.configs),
+            peers: Change::between(&self.peers, &new.peers),
+        }
+    }
+
+    /// Takes a delta in.
+    ///
+    /// # Errors
+    /// [`GapError`] when it does not start at this fence; nothing is changed then.
+    pub fn take(&mut self, delta: Delta) -> Result<(), GapError> {
+        if delta.from != self.fence {
+            return Err(GapError { have: self.fence, from: delta.from });
+        }
+        self.fence = delta.to;
+        if let Some(node) = delta.node {
+            self.node = node;
+        }
+        if let Some(cluster) = delta.cluster {
+            self.cluster = cluster;
+        }
+        delta.tasks.apply_to(&mut self.tasks);
+        delta.networks.apply_to(&mut self.networks);
+        delta.services.apply_to(&mut self.services);
+        delta.secrets.apply_to(&mut self.secrets);
+        delta.configs.apply_to(&mut self.configs);
+        delta.peers.apply_to(&mut self.peers);
+        Ok(())
+    }
+}
+
+impl Delta {
+    /// Nothing but the fence changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.node.is_none()
+            && self.cluster.is_none()
+            && self.tasks.is_empty()
+            && self.networks.is_empty()
+            && self.services.is_empty()
+            && self.secrets.is_empty()
+            && self.configs.is_empty()
+            && self.peers.is_empty()
+    }
+}
