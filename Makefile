@@ -1,0 +1,39 @@
+# The commands of the project. Each says in one line when it cannot run here.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+TRIPLE := x86_64-unknown-linux-gnu
+
+.PHONY: help
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: deps
+deps:
+	@scripts/install-deps.sh
+
+.PHONY: build
+build: ## the programs, optimised, under target/
+	$(CARGO) build --release -p orchestrator -p agent -p swarmctl -p sample-services
+
+.PHONY: demo
+demo: deps build ## a local three-host cluster with the demo stack (as root)
+	@scripts/demo.sh up
+
+.PHONY: demo-down
+demo-down: ## removes every trace of the demo
+	@scripts/demo.sh down
+
+.PHONY: test
+test: deps ## every test there is; ends with `N passed, N failed`
+	@scripts/test.sh
+
+.PHONY: bench bench-quick
+bench: deps build ## the benchmarks, each beside its peer
+	@scripts/bench.sh
+bench-quick: deps build ## the benchmarks that take less than five minutes
+	@scripts/bench.sh --quick
+
+.PHONY: dist
+dist: deps ## static programs under dist/
+	@scripts/dist.sh
