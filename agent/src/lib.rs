@@ -1,1 +1,3 @@
-//! agent
+//! Makes one host do what the managers ordered: the acting half of the agent.
+
+pub mod plane;

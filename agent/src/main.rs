@@ -1,2 +1,3 @@
-//! agent binary
+//! The program `agent`.
+
 fn main() {}

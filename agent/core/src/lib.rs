@@ -1,1 +1,1 @@
-//! agent/core
+//! The deciding half of the agent: the next step of a task, network diffs, DNS answers, routing. Pure.
