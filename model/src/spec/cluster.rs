@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Driver, Extra, Labels, is_false, nullable};
+use super::{Driver, Extra, Labels, nullable};
 
 /// Docker's swarm `Spec`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +54,7 @@ pub struct RaftSettings {
 #[serde(rename_all = "PascalCase", default)]
 pub struct Dispatcher {
     /// Nanoseconds between an agent's heartbeats; 0 means [`DEFAULT_HEARTBEAT`].
+    #[serde(skip_serializing_if = "super::is_zero")]
     pub heartbeat_period: i64,
 }
 
@@ -89,6 +90,5 @@ pub struct TaskDefaults {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EncryptionConfig {
-    #[serde(skip_serializing_if = "is_false")]
     pub auto_lock_managers: bool,
 }

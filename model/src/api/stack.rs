@@ -1,0 +1,74 @@
+//! Stacks deployed by the server: `/stacks`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec, nullable};
+
+/// The body of `POST /stacks/{name}`: everything that the stack should consist of.
+///
+/// Names are whole, as the docker CLI makes them (`stack_name`); the server adds the stack's label.
+/// Services name their networks, secrets and configs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackRequest {
+    #[serde(alias = "networks", deserialize_with = "nullable")]
+    pub networks: Vec<NetworkSpec>,
+    #[serde(alias = "secrets", deserialize_with = "nullable")]
+    pub secrets: Vec<SecretSpec>,
+    #[serde(alias = "configs", deserialize_with = "nullable")]
+    pub configs: Vec<ConfigSpec>,
+    #[serde(alias = "services", deserialize_with = "nullable")]
+    pub services: Vec<ServiceSpec>,
+}
+
+/// The answer: what was, or with `dryRun` would be, done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackReply {
+    pub name: String,
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// In the order in which it is done.
+    pub changes: Vec<StackChange>,
+    #[serde(deserialize_with = "nullable")]
+    pub warnings: Vec<String>,
+}
+
+/// One object of the stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackChange {
+    pub action: StackAction,
+    /// `network`, `secret`, `config` or `service`.
+    pub kind: String,
+    pub name: String,
+    /// Absent in a dry run that would create it.
+    #[serde(rename = "ID", skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Of an update: the fields of the spec that change, as dotted paths.
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+}
+
+/// What happens to an object of a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StackAction {
+    Create,
+    Update,
+    Remove,
+    /// It is as it should be.
+    #[default]
+    Keep,
+}
+
+/// One stack in the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackSummary {
+    pub name: String,
+    pub services: u64,
+    pub networks: u64,
+    pub secrets: u64,
+    pub configs: u64,
+}

@@ -1,0 +1,28 @@
+//! A resumable stream of changes: `/watch`.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `GET /watch?since=REVISION`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct WatchLine {
+    /// All changes up to this revision have been sent once this line has: resume from here.
+    pub revision: u64,
+    /// Empty in a line that only tells the revision (the first one, and keep-alives).
+    pub changes: Vec<WatchChange>,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct WatchChange {
+    /// `service`, `task`, `node`, `network`, `secret`, `config` or `cluster`.
+    pub kind: String,
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// `create`, `update` or `remove`.
+    pub action: String,
+    /// As its own path shows it; absent when it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<serde_json::Value>,
+}
