@@ -103,6 +103,8 @@ fn recorded_answers_read_and_write_back_the_same() {
                 ["secrets"] | ["secrets", _] => each::<Secret>(&file, body),
                 ["configs"] | ["configs", _] => each::<Config>(&file, body),
                 ["swarm"] => same::<Swarm>(&file, body),
+                // Without a quorum the engine writes a cluster of zeros; we leave it out.
+                ["info"] if body["Swarm"]["Cluster"]["ID"] == "" => continue,
                 ["info"] => same::<SwarmInfo>(&file, &body["Swarm"]),
                 // Local networks have fields that only an engine knows; ours are the swarm's.
                 ["networks"] | ["networks", _] => match body {
