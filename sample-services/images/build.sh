@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-cargo run --quiet -p sample-services -- images --out "$folder" --only "${1:-demo,probe}" --build-context
+cargo run --quiet -p sample-services -- images --out "$folder" --only "${1:-demo,probe}" --build-context >/dev/null
 for context in "$folder"/*/; do
     while IFS="$(printf '\t')" read -r stage tag; do
         DOCKER_BUILDKIT=0 docker build --quiet --target "$stage" --tag "$tag" "$context" >/dev/null
