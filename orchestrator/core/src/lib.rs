@@ -1,1 +1,18 @@
-//! orchestrator/core
+//! Decides which tasks should exist and where; arithmetic only, nothing here acts.
+//!
+//! Read in this order: [`command`] (what can happen), [`state`] (what is, and how a command
+//! changes it), [`check`] (which specs are accepted), [`plan`] (what should happen next),
+//! [`project`] (what each node is told). The leader's loop in the shell is: apply the log, plan on
+//! the state, propose what the plan says, send each node what changed for it.
+//!
+//! Deliberately absent: input and output, clocks, randomness, timers, logging. Times come in with
+//! entries and calls; who wants to be asked again says when.
+
+pub mod check;
+pub mod command;
+pub mod plan;
+pub mod project;
+pub mod state;
+
+pub use command::{Applied, Batch, Command, Entry, Refusal, Response};
+pub use state::State;
