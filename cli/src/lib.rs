@@ -1,0 +1,3 @@
+//! What the `swarmctl` binary is made of.
+
+pub mod lab;
