@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 const RULES: &[(&str, &[&str], Option<&[&str]>)] = &[
     ("model", &[], Some(&["serde", "serde_json", "thiserror"])),
     ("compose", &["model"], None),
-    ("orchestrator/core", &["model", "compose"], Some(&["serde", "serde_json", "thiserror", "rpds"])),
+    (
+        "orchestrator/core",
+        &["model", "compose"],
+        Some(&["serde", "serde_json", "thiserror", "rpds"]),
+    ),
     ("orchestrator", &["model", "compose", "orchestrator-core"], None),
     ("agent/core", &["model"], Some(&["serde", "serde_json", "thiserror", "ipnet"])),
     ("agent", &["model", "agent-core"], None),
@@ -65,7 +69,8 @@ fn sources() -> BTreeMap<PathBuf, String> {
         for entry in fs::read_dir(directory).expect("a directory").flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
-            if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.') {
+            if path.is_dir() && name != "target" && name != "node_modules" && !name.starts_with('.')
+            {
                 walk(&path, found);
             } else if name.ends_with(".rs") {
                 let text = fs::read_to_string(&path).expect("a text file");

@@ -1,3 +1,3 @@
 //! The deciding half of the agent: the next step of a task, network diffs, DNS answers, routing. Pure.
 
-pub mod worker;
+pub mod net;
