@@ -1,3 +1,4 @@
 //! The deciding half of the agent: the next step of a task, network diffs, DNS answers, routing. Pure.
 
 pub mod net;
+pub mod worker;
