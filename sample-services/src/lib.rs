@@ -8,13 +8,17 @@
 pub mod breaker;
 pub mod check;
 pub mod customers;
+pub mod gateway;
 pub mod http;
 pub mod images;
 pub mod invoices;
 pub mod metrics;
+pub mod pages;
 pub mod probe;
 pub mod products;
 pub mod resource;
 pub mod settings;
 pub mod store;
 pub mod upstream;
+pub mod viz;
+pub mod webapp;

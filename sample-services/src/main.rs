@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sample_services::{customers, http, images, invoices, probe, products};
+use sample_services::{customers, gateway, http, images, invoices, probe, products, viz, webapp};
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
@@ -41,6 +41,9 @@ fn start(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
             "customers" => customers::run().await,
             "products" => products::run().await,
             "invoices" => invoices::run().await,
+            "webapp" => webapp::run().await,
+            "api-gateway" => gateway::run().await,
+            "viz" => viz::run().await,
             "healthcheck" => http::healthcheck::run().await,
             "probe" => return probe::run(arguments).await,
             _ => anyhow::bail!("no such service; there are: {}", images::APPLETS.join(", ")),

@@ -7,11 +7,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::dial::{DialError, dial};
 
@@ -79,18 +80,36 @@ pub enum SendError {
 ///
 /// # Errors
 /// [`SendError`]; no time limit beyond that for connecting.
-pub async fn send<B>(base: &Base, mut request: Request<B>) -> Result<Response<Incoming>, SendError>
+pub async fn send<B>(base: &Base, request: Request<B>) -> Result<Response<Incoming>, SendError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let stream = dial(&base.host, base.port).await?;
-    if !request.headers().contains_key(header::HOST)
-        && let Ok(host) = http::HeaderValue::try_from(base.to_string())
+    exchange(stream, &base.to_string(), request).await
+}
+
+/// Sends one request over `stream`, which ends with it; `host` is for a request that names none.
+///
+/// # Errors
+/// [`SendError::Broken`]; no time limit.
+pub async fn exchange<S, B>(
+    stream: S,
+    host: &str,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let headers = request.headers_mut();
+    if !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(host)
     {
-        request.headers_mut().insert(header::HOST, host);
+        headers.insert(header::HOST, host);
     }
-    request.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("close"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(SendError::Broken)?;
     tokio::spawn(async move {
@@ -99,6 +118,17 @@ where
         }
     });
     sender.send_request(request).await.map_err(SendError::Broken)
+}
+
+/// Reads the rest of an answer.
+///
+/// # Errors
+/// [`SendError::Answer`] when it breaks off or is larger than 8 MiB.
+pub async fn whole(answer: Response<Incoming>) -> Result<Response<Bytes>, SendError> {
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, LARGEST_ANSWER).collect().await;
+    let body = body.map_err(|error| SendError::Answer(error.to_string()))?;
+    Ok(Response::from_parts(head, body.to_bytes()))
 }
 
 /// Sends the request and reads the whole answer, all within `limit`.
@@ -114,12 +144,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let all = async {
-        let (head, body) = send(base, request).await?.into_parts();
-        let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-        let body = body.map_err(|error| SendError::Answer(error.to_string()))?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    };
+    let all = async { whole(send(base, request).await?).await };
     tokio::time::timeout(limit, all).await.map_err(|_| SendError::Timeout(limit))?
 }
 
