@@ -1,0 +1,110 @@
+//! The normalised document: everything in its one form, nothing that says nothing.
+
+use crate::schema::{Kind, Shape, top};
+use crate::yaml::emit::emit;
+use crate::yaml::{Entry, Node, Value};
+
+/// A Compose file that says what the stack is; reads back to the same stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    root: Node,
+}
+
+impl Document {
+    /// As YAML.
+    #[must_use]
+    pub fn to_yaml(&self) -> String {
+        emit(&self.root)
+    }
+
+    /// As JSON.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        self.root.to_json()
+    }
+
+    /// The tree.
+    #[must_use]
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+}
+
+/// Cleans the merged tree of a stack: sorted keys, `$` doubled, empty values left out.
+pub(crate) fn document(mut file: Node, name: &str) -> Document {
+    tidy(&mut file, &top::FILE);
+    if let Some(map) = file.as_map_mut() {
+        map.sort_keys();
+        let span = map.first().map(|(_, e)| e.key).unwrap_or_default();
+        if map.contains_key("name") {
+            let node = Node::text(name, span);
+            map.insert("name".to_owned(), Entry { key: span, node });
+        }
+    }
+    Document { root: file }
+}
+
+fn tidy(node: &mut Node, kind: &'static Kind) {
+    match kind {
+        Kind::Object(shape) => object(node, shape),
+        Kind::Nullable(inner) | Kind::Short { long: inner, .. } => tidy(node, inner),
+        Kind::List(item) | Kind::Set(item) | Kind::OneOrMore(item) => {
+            if let Value::List(items) = &mut node.value {
+                items.iter_mut().for_each(|n| tidy(n, item));
+            } else {
+                escape(node);
+            }
+        }
+        Kind::Map(item) | Kind::Named(item) => {
+            if let Value::Map(map) = &mut node.value {
+                map.values_mut().for_each(|e| tidy(&mut e.node, item));
+                map.sort_keys();
+            } else {
+                escape(node);
+            }
+        }
+        Kind::Pairs(_) => {
+            escape(node);
+            if let Value::Map(map) = &mut node.value {
+                map.sort_keys();
+            }
+        }
+        _ => escape(node),
+    }
+}
+
+fn object(node: &mut Node, shape: &'static Shape) {
+    let Value::Map(map) = &mut node.value else {
+        escape(node);
+        return;
+    };
+    for (key, entry) in map.iter_mut() {
+        match shape.field(key) {
+            Some(field) => tidy(&mut entry.node, field.kind),
+            None => escape(&mut entry.node),
+        }
+    }
+    map.retain(|key, entry| says_something(key, entry, shape));
+    map.sort_keys();
+}
+
+fn says_something(key: &str, entry: &Entry, shape: &'static Shape) -> bool {
+    let Some(field) = shape.field(key) else { return true };
+    if entry.node.value == Value::Null {
+        return false;
+    }
+    if field.keep_empty {
+        return true;
+    }
+    !(entry.node.is_empty() || entry.node.value == Value::Bool(false))
+}
+
+/// Doubles every `$`, so that reading the document fills in nothing.
+fn escape(node: &mut Node) {
+    match &mut node.value {
+        Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$"),
+        Value::List(items) => items.iter_mut().for_each(escape),
+        Value::Map(map) => map.values_mut().for_each(|e| escape(&mut e.node)),
+        _ => {}
+    }
+}

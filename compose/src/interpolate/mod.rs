@@ -1,0 +1,92 @@
+//! Fills in the variables of every value of a tree.
+//!
+//! Keys are left alone. A variable without value is empty and worth a warning, once.
+
+pub mod template;
+
+use std::collections::BTreeSet;
+
+use crate::path::KeyPath;
+use crate::problem::{Problem, Severity};
+use crate::source::{Sources, Span, to_u32};
+use crate::yaml::{Node, Value};
+use template::{Lookup, TemplateError, is_plain, substitute};
+
+/// Fills in all variables below `node`; problems and warnings go to `problems`.
+pub fn interpolate(
+    node: &mut Node,
+    lookup: Lookup<'_>,
+    sources: &Sources,
+    problems: &mut Vec<Problem>,
+) {
+    let mut walk = Walk { lookup, sources, problems, warned: BTreeSet::new() };
+    walk.node(node, &KeyPath::ROOT);
+}
+
+struct Walk<'a> {
+    lookup: Lookup<'a>,
+    sources: &'a Sources,
+    problems: &'a mut Vec<Problem>,
+    warned: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: &mut Node, path: &KeyPath<'_>) {
+        match &mut node.value {
+            Value::Str(text) if !is_plain(text) => match substitute(text, self.lookup) {
+                Ok(done) => {
+                    for name in done.unset {
+                        self.unset(name, node.span, path);
+                    }
+                    *text = done.text;
+                }
+                Err(error) => {
+                    let span = self.place(node.span, text, error.at());
+                    self.refuse(&error, span, path);
+                    // So that later passes do not complain about the template itself.
+                    node.value = Value::Null;
+                }
+            },
+            Value::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.node(item, &path.index(index));
+                }
+            }
+            Value::Map(map) => {
+                for (key, entry) in map.iter_mut() {
+                    self.node(&mut entry.node, &path.key(key));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {}
+        }
+    }
+
+    fn unset(&mut self, name: String, span: Span, path: &KeyPath<'_>) {
+        if self.warned.contains(&name) {
+            return;
+        }
+        self.problems.push(
+            Problem::new(
+                Severity::Warning,
+                span,
+                path.to_string(),
+                format!("the variable `{name}` is not set; it is taken as empty"),
+            )
+            .help(format!("set it, or give a default: ${{{name}:-…}}")),
+        );
+        self.warned.insert(name);
+    }
+
+    fn refuse(&mut self, error: &TemplateError, span: Span, path: &KeyPath<'_>) {
+        self.problems.push(
+            Problem::error(span, path.to_string(), error.to_string()).maybe_help(error.help()),
+        );
+    }
+
+    /// The place of byte `at` of a value, where its source text holds the value as it is.
+    fn place(&self, span: Span, value: &str, at: usize) -> Span {
+        let Some(offset) = self.sources.text(span).find(value) else { return span };
+        let start = span.start + to_u32(offset + at);
+        Span { start, end: span.end.max(start), ..span }
+    }
+}

@@ -1,0 +1,182 @@
+//! What Docker's engine can do for a container and Docker's services cannot ask for.
+
+use model::spec::{DeviceMapping, DeviceRequest, EngineOptions, Extra, Hook};
+use serde_json::{Value as Json, json};
+
+use super::{bytes, flag, int, string, text_map};
+use crate::yaml::Node;
+
+/// The options of a service; nothing when it asks for none.
+pub(super) fn engine(service: &Node) -> Option<Box<EngineOptions>> {
+    let options = EngineOptions {
+        privileged: flag(service, "privileged"),
+        pull_policy: string(service, "pull_policy"),
+        platform: string(service, "platform"),
+        domainname: string(service, "domainname"),
+        mac_address: mac_address(service),
+        network_mode: network_mode(service),
+        devices: service.strings("devices").iter().map(|d| device(d)).collect(),
+        device_cgroup_rules: service.strings("device_cgroup_rules"),
+        device_requests: requests(service),
+        security_opt: service.strings("security_opt"),
+        shm_size: bytes(service, "shm_size").unwrap_or(0),
+        pid_mode: string(service, "pid"),
+        ipc_mode: string(service, "ipc"),
+        uts_mode: string(service, "uts"),
+        userns_mode: string(service, "userns_mode"),
+        cgroupns_mode: service.str("cgroup").or(service.str("cgroupns_mode")).unwrap_or("").into(),
+        cgroup_parent: string(service, "cgroup_parent"),
+        runtime: string(service, "runtime"),
+        annotations: text_map(service, "annotations"),
+        storage_opt: text_map(service, "storage_opt"),
+        tmpfs: service.strings("tmpfs").iter().map(|t| tmpfs(t)).collect(),
+        oom_kill_disable: service.get("oom_kill_disable").and_then(Node::as_bool),
+        cpu_shares: int(service, "cpu_shares").unwrap_or(0),
+        cpu_period: int(service, "cpu_period").unwrap_or(0),
+        cpu_quota: int(service, "cpu_quota").unwrap_or(0),
+        cpu_realtime_period: int(service, "cpu_rt_period").unwrap_or(0),
+        cpu_realtime_runtime: int(service, "cpu_rt_runtime").unwrap_or(0),
+        cpuset_cpus: string(service, "cpuset"),
+        memory_swap: bytes(service, "memswap_limit").unwrap_or(0),
+        memory_swappiness: int(service, "mem_swappiness"),
+        blkio_weight: service
+            .get("blkio_config")
+            .and_then(|b| int(b, "weight"))
+            .and_then(|w| u16::try_from(w).ok())
+            .unwrap_or(0),
+        blkio: service.get("blkio_config").map(blkio).unwrap_or_default(),
+        post_start: hooks(service, "post_start"),
+        pre_stop: hooks(service, "pre_stop"),
+        ..EngineOptions::default()
+    };
+    (options != EngineOptions::default()).then(|| Box::new(options))
+}
+
+/// The service's own, else the one of its only network.
+fn mac_address(service: &Node) -> String {
+    if let Some(own) = service.str("mac_address") {
+        return own.to_owned();
+    }
+    let Some(networks) = service.get("networks").and_then(Node::as_map) else {
+        return String::new();
+    };
+    networks.iter().find_map(|(_, e)| e.node.str("mac_address")).unwrap_or("").to_owned()
+}
+
+fn network_mode(service: &Node) -> String {
+    if super::network::has_own_mode(service) {
+        string(service, "network_mode")
+    } else {
+        String::new()
+    }
+}
+
+/// `host[:container[:permissions]]`; anything else, such as a CDI name, goes on as it is.
+fn device(text: &str) -> DeviceMapping {
+    let mut parts = text.split(':');
+    let host = parts.next().unwrap_or("").to_owned();
+    let second = parts.next().filter(|p| !p.is_empty());
+    let third = parts.next();
+    let is_permissions =
+        |p: &str| !p.is_empty() && p.len() <= 3 && p.chars().all(|c| "rwm".contains(c));
+    let (container, permissions) = match (second, third) {
+        (Some(one), None) if is_permissions(one) && !one.starts_with('/') => {
+            (host.clone(), one.to_owned())
+        }
+        (Some(container), permissions) => {
+            (container.to_owned(), permissions.unwrap_or("rwm").to_owned())
+        }
+        (None, permissions) => (host.clone(), permissions.unwrap_or("rwm").to_owned()),
+    };
+    DeviceMapping {
+        path_on_host: host,
+        path_in_container: container,
+        cgroup_permissions: permissions,
+    }
+}
+
+/// `gpus`, and `deploy.resources.reservations.devices`.
+fn requests(service: &Node) -> Vec<DeviceRequest> {
+    let gpus = service.get("gpus").map(Node::items).unwrap_or_default();
+    let devices = service
+        .get("deploy")
+        .and_then(|d| d.get("resources")?.get("reservations")?.get("devices"))
+        .map(Node::items)
+        .unwrap_or_default();
+    let gpus = gpus.iter().map(|n| {
+        let mut request = request(n);
+        if let Some(set) = request.capabilities.first_mut()
+            && !set.iter().any(|c| c == "gpu")
+        {
+            set.push("gpu".to_owned());
+        }
+        request
+    });
+    gpus.chain(devices.iter().map(request)).collect()
+}
+
+fn request(node: &Node) -> DeviceRequest {
+    let device_ids = node.strings("device_ids");
+    let count = match node.str("count") {
+        Some("all") => -1,
+        Some(text) => text.parse().unwrap_or(0),
+        None if device_ids.is_empty() => -1,
+        None => 0,
+    };
+    DeviceRequest {
+        driver: string(node, "driver"),
+        count,
+        device_ids,
+        capabilities: vec![node.strings("capabilities")],
+        options: text_map(node, "options"),
+    }
+}
+
+/// `/path[:options]`
+fn tmpfs(text: &str) -> (String, String) {
+    let (path, options) = text.split_once(':').unwrap_or((text, ""));
+    (path.to_owned(), options.to_owned())
+}
+
+/// The engine's `Blkio…` fields, by name.
+fn blkio(node: &Node) -> Extra {
+    let mut out = Extra::new();
+    for (key, field, value) in [
+        ("device_read_bps", "BlkioDeviceReadBps", "rate"),
+        ("device_read_iops", "BlkioDeviceReadIOps", "rate"),
+        ("device_write_bps", "BlkioDeviceWriteBps", "rate"),
+        ("device_write_iops", "BlkioDeviceWriteIOps", "rate"),
+        ("weight_device", "BlkioWeightDevice", "weight"),
+    ] {
+        let items: Vec<Json> = node
+            .get(key)
+            .map(Node::items)
+            .unwrap_or_default()
+            .iter()
+            .map(|n| {
+                let name = if value == "rate" { "Rate" } else { "Weight" };
+                json!({ "Path": string(n, "path"), name: int(n, value).unwrap_or(0) })
+            })
+            .collect();
+        if !items.is_empty() {
+            out.insert(field.to_owned(), Json::Array(items));
+        }
+    }
+    out
+}
+
+fn hooks(service: &Node, key: &str) -> Vec<Hook> {
+    service
+        .get(key)
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter()
+        .map(|n| Hook {
+            command: n.strings("command"),
+            user: string(n, "user"),
+            privileged: flag(n, "privileged"),
+            working_dir: string(n, "working_dir"),
+            env: super::container::variables(n),
+        })
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! Networks that the services use, and how a service joins them.
+
+use std::collections::BTreeSet;
+
+use model::spec::{Ipam, IpamConfig, NetworkAttachmentConfig, NetworkSpec};
+
+use super::{Source, Specs, flag, is_external, string, text_map};
+use crate::yaml::{Map, Node};
+
+/// The network of services that name none.
+pub(super) const DEFAULT: &str = "default";
+
+/// Requests for every network in use that is the stack's own.
+pub(super) fn networks(source: &Source<'_>, out: &mut Specs) {
+    let mut used = BTreeSet::new();
+    for (_, entry) in source.section("services").into_iter().flatten() {
+        used.extend(keys_of(&entry.node));
+    }
+    for key in used {
+        let definition = source.definition("networks", &key);
+        let name = source.full_name("networks", &key);
+        if definition.is_some_and(is_external) {
+            out.external.networks.push(name);
+        } else {
+            out.networks.push(network(source, name, definition));
+        }
+    }
+    out.networks.sort_by(|a, b| a.name.cmp(&b.name));
+    out.networks.dedup_by(|a, b| a.name == b.name);
+    out.external.networks.sort();
+}
+
+/// The keys of the networks that a service joins.
+fn keys_of(service: &Node) -> Vec<String> {
+    if service.as_map().is_none() || has_own_mode(service) {
+        return Vec::new();
+    }
+    match service.get("networks").and_then(Node::as_map) {
+        Some(map) if !map.is_empty() => map.keys().cloned().collect(),
+        _ => vec![DEFAULT.to_owned()],
+    }
+}
+
+/// True when `network_mode` takes the place of networks.
+pub(super) fn has_own_mode(service: &Node) -> bool {
+    matches!(service.str("network_mode"), Some("host" | "none" | "bridge"))
+}
+
+fn network(source: &Source<'_>, name: String, definition: Option<&Node>) -> NetworkSpec {
+    let empty = Node::new(crate::yaml::Value::Map(Map::new()), crate::source::Span::default());
+    let node = definition.unwrap_or(&empty);
+    let driver = node.str("driver").filter(|d| !d.is_empty()).unwrap_or("overlay");
+    NetworkSpec {
+        name,
+        driver: driver.to_owned(),
+        enable_ipv4: node.get("enable_ipv4").and_then(Node::as_bool),
+        enable_ipv6: node.get("enable_ipv6").and_then(Node::as_bool),
+        ipam: node.get("ipam").and_then(ipam),
+        internal: flag(node, "internal"),
+        attachable: flag(node, "attachable"),
+        options: text_map(node, "driver_opts"),
+        labels: source.labels(definition),
+        ..NetworkSpec::default()
+    }
+}
+
+fn ipam(node: &Node) -> Option<Ipam> {
+    let driver = string(node, "driver");
+    let config: Vec<IpamConfig> =
+        node.get("config").map(|c| c.items().iter().map(pool).collect()).unwrap_or_default();
+    let options = text_map(node, "options");
+    (!driver.is_empty() || !config.is_empty() || !options.is_empty()).then(|| Ipam {
+        driver,
+        options,
+        config,
+        ..Ipam::default()
+    })
+}
+
+fn pool(node: &Node) -> IpamConfig {
+    IpamConfig {
+        subnet: string(node, "subnet"),
+        ip_range: string(node, "ip_range"),
+        gateway: string(node, "gateway"),
+        auxiliary_addresses: text_map(node, "aux_addresses"),
+        ..IpamConfig::default()
+    }
+}
+
+/// How the service `name` joins its networks, by name of the network.
+pub(super) fn attachments(
+    source: &Source<'_>,
+    name: &str,
+    service: &Node,
+) -> Vec<NetworkAttachmentConfig> {
+    let mut out: Vec<NetworkAttachmentConfig> = keys_of(service)
+        .into_iter()
+        .map(|key| {
+            let options =
+                service.get("networks").and_then(|n| n.as_map()?.get(&key).map(|e| &e.node));
+            let target = source.full_name("networks", &key);
+            let mut aliases = options.map(|n| n.strings("aliases")).unwrap_or_default();
+            // The engine's own networks have no aliases.
+            if !matches!(target.as_str(), "host" | "none" | "bridge" | "default") {
+                aliases.push(name.to_owned());
+            }
+            NetworkAttachmentConfig {
+                target,
+                aliases,
+                driver_opts: options.map(|n| text_map(n, "driver_opts")).unwrap_or_default(),
+                ..NetworkAttachmentConfig::default()
+            }
+        })
+        .collect();
+    out.sort_by(|a, b| a.target.cmp(&b.target));
+    out
+}

@@ -1,0 +1,443 @@
+//! Makes a tree of a text: aliases expanded within a budget, merge keys applied.
+//!
+//! Problems that leave the structure clear (a key given twice, a key that is no text, an unknown
+//! tag) are collected and the tree is made all the same; a syntax error ends the reading.
+//!
+//! Deliberately absent: what any key means. Nothing here knows Compose.
+
+use std::collections::BTreeMap;
+
+use indexmap::map::Entry as Slot;
+use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
+
+use super::{Entry, Map, Mark, Node, Value, scalar};
+use crate::problem::{Problem, Severity};
+use crate::source::{SourceId, Span, to_u32};
+
+/// Nesting beyond this is refused: nothing real comes near, and later passes recurse.
+const DEEPEST: usize = 100;
+
+/// Nodes that aliases and merge keys may copy in one file, so that a small file cannot become a
+/// huge tree.
+const COPIED_NODES: usize = 250_000;
+
+/// Bytes of text that aliases and merge keys may copy in one file.
+const COPIED_BYTES: usize = 8 * 1024 * 1024;
+
+/// The tree of `text`, and what is wrong with it. No tree: it is empty or not YAML at all.
+pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let mut builder = Builder {
+        source,
+        offsets: Offsets::new(text),
+        text,
+        problems,
+        frames: Vec::new(),
+        anchors: BTreeMap::new(),
+        root: None,
+        documents: 0,
+        nodes_left: COPIED_NODES,
+        bytes_left: COPIED_BYTES,
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(next) = parser.next_event() {
+        match next {
+            Ok((event, marks)) => {
+                if builder.event(event, marks).is_err() {
+                    return None;
+                }
+            }
+            Err(error) => {
+                let at = builder.offsets.byte(error.marker().index());
+                builder.syntax_error(at, error.info());
+                return None;
+            }
+        }
+    }
+    builder.root
+}
+
+/// The reading cannot go on; the problem is already noted.
+struct Stop;
+
+struct Builder<'t, 'p> {
+    source: SourceId,
+    offsets: Offsets,
+    text: &'t str,
+    problems: &'p mut Vec<Problem>,
+    frames: Vec<Frame>,
+    /// Finished anchored nodes, with the number of their nodes and bytes.
+    anchors: BTreeMap<usize, (Node, usize, usize)>,
+    root: Option<Node>,
+    documents: usize,
+    nodes_left: usize,
+    bytes_left: usize,
+}
+
+struct Frame {
+    span: Span,
+    mark: Mark,
+    anchor: usize,
+    kind: FrameKind,
+}
+
+enum FrameKind {
+    List(Vec<Node>),
+    Map { map: Map, key: Key, merge: Option<(Span, Node)> },
+}
+
+enum Key {
+    /// A key comes next.
+    Awaited,
+    Text(String, Span),
+    /// `<<`
+    Merge(Span),
+    /// Not a text; noted. Its value is dropped.
+    Bad,
+}
+
+impl Builder<'_, '_> {
+    fn event(&mut self, event: Event<'_>, marks: Marks) -> Result<(), Stop> {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents == 2 {
+                    let span = self.span(marks);
+                    self.problems.push(
+                        Problem::error(span, "", "a second YAML document begins here")
+                            .allowed("one document in a file")
+                            .help("put it into a file of its own and name both, in order"),
+                    );
+                    return Err(Stop);
+                }
+            }
+            Event::Alias(anchor) => {
+                let span = self.span(marks);
+                let node = self.alias(anchor, span)?;
+                self.add(node, 0)?;
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let node = self.scalar(&text, style, tag.as_deref(), self.span(marks));
+                self.add(node, anchor)?;
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(anchor, tag.as_deref(), marks, FrameKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(anchor, tag) => {
+                let kind = FrameKind::Map { map: Map::new(), key: Key::Awaited, merge: None };
+                self.open(anchor, tag.as_deref(), marks, kind)?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some(frame) = self.frames.pop() {
+                    let (node, anchor) = self.close(frame)?;
+                    self.add(node, anchor)?;
+                }
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn span(&self, marks: Marks) -> Span {
+        let start = self.offsets.byte(marks.start.index());
+        let end = self.offsets.byte(marks.end.index()).max(start);
+        Span { source: self.source, start, end }
+    }
+
+    fn open(
+        &mut self,
+        anchor: usize,
+        tag: Option<&Tag>,
+        marks: Marks,
+        kind: FrameKind,
+    ) -> Result<(), Stop> {
+        let span = self.span(marks);
+        if self.frames.len() >= DEEPEST {
+            self.problems.push(Problem::error(
+                span,
+                "",
+                format!("nested more than {DEEPEST} levels deep"),
+            ));
+            return Err(Stop);
+        }
+        let mark = self.mark(tag, span);
+        self.frames.push(Frame { span, mark, anchor, kind });
+        Ok(())
+    }
+
+    /// The node of a finished list or mapping.
+    fn close(&mut self, frame: Frame) -> Result<(Node, usize), Stop> {
+        let Frame { span, mark, anchor, kind } = frame;
+        let value = match kind {
+            FrameKind::List(items) => Value::List(items),
+            FrameKind::Map { mut map, merge, .. } => {
+                if let Some((at, node)) = merge {
+                    self.merge_into(&mut map, at, node)?;
+                }
+                Value::Map(map)
+            }
+        };
+        Ok((Node { value, span, mark }, anchor))
+    }
+
+    /// Puts a finished node where it belongs: as root, item, key or value.
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
+        if anchor != 0 {
+            let (nodes, bytes) = size(&node);
+            self.anchors.insert(anchor, (node.clone(), nodes, bytes));
+            self.charge(nodes, bytes, node.span)?;
+        }
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut frame.kind {
+            FrameKind::List(items) => items.push(node),
+            FrameKind::Map { map, key, merge } => match std::mem::replace(key, Key::Awaited) {
+                Key::Awaited => *key = key_of(node, self.text, self.problems),
+                Key::Bad => {}
+                Key::Merge(at) => {
+                    if let Some((first, _)) = merge {
+                        self.problems.push(
+                            Problem::error(at, "", "the merge key `<<` is given twice")
+                                .related(*first, "first here")
+                                .help("give one list: `<<: [*a, *b]`"),
+                        );
+                    } else {
+                        *merge = Some((at, node));
+                    }
+                }
+                Key::Text(name, at) => match map.entry(name) {
+                    Slot::Vacant(slot) => {
+                        slot.insert(Entry { key: at, node });
+                    }
+                    Slot::Occupied(mut slot) => {
+                        self.problems.push(
+                            Problem::error(at, "", format!("`{}` is given twice", slot.key()))
+                                .related(slot.get().key, "first here")
+                                .help("keep one of the two"),
+                        );
+                        slot.insert(Entry { key: at, node });
+                    }
+                },
+            },
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
+        let Some((node, nodes, bytes)) = self.anchors.get(&anchor) else {
+            self.problems.push(Problem::error(span, "", "the alias stands inside its own anchor"));
+            return Err(Stop);
+        };
+        let (node, nodes, bytes) = (node.clone(), *nodes, *bytes);
+        self.charge(nodes, bytes, span)?;
+        Ok(node)
+    }
+
+    fn charge(&mut self, nodes: usize, bytes: usize, span: Span) -> Result<(), Stop> {
+        match (self.nodes_left.checked_sub(nodes), self.bytes_left.checked_sub(bytes)) {
+            (Some(nodes), Some(bytes)) => {
+                (self.nodes_left, self.bytes_left) = (nodes, bytes);
+                Ok(())
+            }
+            _ => {
+                self.problems.push(
+                    Problem::error(span, "", "aliases repeat too much")
+                        .allowed(format!("{COPIED_NODES} repeated values in a file")),
+                );
+                Err(Stop)
+            }
+        }
+    }
+
+    /// Adds what a merge key names, where the mapping does not say otherwise itself.
+    fn merge_into(&mut self, map: &mut Map, at: Span, node: Node) -> Result<(), Stop> {
+        let sources = match node.value {
+            Value::Map(_) => vec![node],
+            Value::List(items) => items,
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {
+                vec![node]
+            }
+        };
+        for source in sources {
+            let Value::Map(other) = source.value else {
+                self.problems.push(
+                    Problem::error(at, "", format!("`<<` merges {}", source.kind()))
+                        .allowed("a mapping or a list of mappings"),
+                );
+                continue;
+            };
+            for (key, entry) in other {
+                if let Slot::Vacant(slot) = map.entry(key) {
+                    slot.insert(entry);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
+        let plain = matches!(style, ScalarStyle::Plain);
+        let Some(tag) = tag else {
+            let value = if plain { scalar::plain(text) } else { Value::Str(text.to_owned()) };
+            return Node::new(value, span);
+        };
+        if !tag.is_yaml_core_schema() {
+            let mark = self.mark(Some(tag), span);
+            let value = if plain && mark != Mark::None {
+                scalar::plain(text)
+            } else {
+                Value::Str(text.to_owned())
+            };
+            return Node { value, span, mark };
+        }
+        let value = match tag.suffix.as_str() {
+            "str" => Some(Value::Str(text.to_owned())),
+            "binary" => binary(text).map(Value::Str),
+            "null" => Some(Value::Null),
+            "int" => Some(scalar::plain(text)).filter(|v| matches!(v, Value::Int(_))),
+            "bool" => scalar::truth(text).map(Value::Bool),
+            "float" => scalar::number(text).map(|v| match v {
+                #[allow(clippy::cast_precision_loss)] // asked for
+                Value::Int(n) => Value::Float(n as f64),
+                other => other,
+            }),
+            _ => Some(scalar::plain(text)),
+        };
+        let value = value.unwrap_or_else(|| {
+            self.problems.push(Problem::error(
+                span,
+                "",
+                format!("`{text}` is not a `!!{}`", tag.suffix),
+            ));
+            Value::Null
+        });
+        Node::new(value, span)
+    }
+
+    fn mark(&mut self, tag: Option<&Tag>, span: Span) -> Mark {
+        match tag {
+            None => Mark::None,
+            Some(tag) if tag.is_yaml_core_schema() => Mark::None,
+            Some(tag) if tag.handle == "!" && tag.suffix == "reset" => Mark::Reset,
+            Some(tag) if tag.handle == "!" && tag.suffix == "override" => Mark::Override,
+            Some(tag) if tag.suffix.is_empty() => Mark::None,
+            Some(tag) => {
+                self.problems.push(
+                    Problem::new(
+                        Severity::Warning,
+                        span,
+                        "",
+                        format!("the tag `{}{}` means nothing here", tag.handle, tag.suffix),
+                    )
+                    .allowed("`!reset`, `!override`"),
+                );
+                Mark::None
+            }
+        }
+    }
+
+    fn syntax_error(&mut self, at: u32, info: &str) {
+        let at = at.min(to_u32(self.text.len()));
+        let span = Span { source: self.source, start: at, end: at };
+        let line_start = self.text[..at as usize].rfind('\n').map_or(0, |n| n + 1);
+        let line = self.text[line_start..].lines().next().unwrap_or("");
+        let indent: &str = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+        let message = if info.contains("recursion limit") {
+            format!("nested more than {DEEPEST} levels deep")
+        } else {
+            format!("not valid YAML: {info}")
+        };
+        let mut problem = Problem::error(span, "", message);
+        if indent.contains('\t') {
+            problem = problem.help("indent with spaces: YAML forbids tabs there");
+        }
+        self.problems.push(problem);
+    }
+}
+
+fn key_of(node: Node, text: &str, problems: &mut Vec<Problem>) -> Key {
+    let source = text.get(node.span.start as usize..node.span.end as usize).unwrap_or("");
+    match node.value {
+        Value::Str(name) if name == "<<" && source == "<<" => Key::Merge(node.span),
+        Value::Str(name) => Key::Text(name, node.span),
+        Value::List(_) | Value::Map(_) => {
+            let after = text.get(node.span.start as usize..).unwrap_or("");
+            let problem = Problem::error(
+                node.span,
+                "",
+                format!("{} stands where a key is expected", node.kind()),
+            );
+            problems.push(if after.starts_with("{{") || after.starts_with('{') {
+                problem.help("a template? Render it first, or quote it: \"{{ … }}\"")
+            } else {
+                problem.help("quote it, if it is meant as a text")
+            });
+            Key::Bad
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            problems.push(
+                Problem::error(
+                    node.span,
+                    "",
+                    format!("the key `{source}` is {}, not a text", node.kind()),
+                )
+                .help(format!("quote it: \"{source}\"")),
+            );
+            Key::Bad
+        }
+    }
+}
+
+fn binary(text: &str) -> Option<String> {
+    let packed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let bytes = data_encoding::BASE64.decode(packed.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
+/// The number of nodes in a tree and the bytes of its texts. Depth is bounded by [`DEEPEST`] for
+/// what is read and by the budget for what aliases add.
+fn size(node: &Node) -> (usize, usize) {
+    let mut total = (0, 0);
+    let mut stack = vec![node];
+    while let Some(node) = stack.pop() {
+        total.0 += 1;
+        match &node.value {
+            Value::Str(text) => total.1 += text.len(),
+            Value::List(items) => stack.extend(items),
+            Value::Map(map) => {
+                for (key, entry) in map {
+                    total.1 += key.len();
+                    stack.push(&entry.node);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+        }
+    }
+    total
+}
+
+/// From the parser's positions, which count characters, to bytes.
+struct Offsets {
+    /// One entry a character; none when every character is one byte.
+    bytes: Option<Vec<u32>>,
+    len: u32,
+}
+
+impl Offsets {
+    fn new(text: &str) -> Offsets {
+        let bytes = (!text.is_ascii())
+            .then(|| text.char_indices().map(|(at, _)| to_u32(at)).collect::<Vec<_>>());
+        Offsets { bytes, len: to_u32(text.len()) }
+    }
+
+    fn byte(&self, character: usize) -> u32 {
+        match &self.bytes {
+            None => to_u32(character).min(self.len),
+            Some(bytes) => bytes.get(character).copied().unwrap_or(self.len),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

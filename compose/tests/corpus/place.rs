@@ -1,0 +1,85 @@
+//! Where the corpus is, and a project's files as the docker CLI saw them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use compose::{Input, InputFile, Loaded, Problems, ReadError, Reader, load};
+
+/// The corpus, when it is there.
+pub fn corpus() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
+    let place = std::env::var_os("SWARMCTL_CORPUS").map_or_else(beside, PathBuf::from);
+    if place.join("stacks").is_dir() {
+        return Some(place);
+    }
+    println!("skipped: no corpus at {}", place.display());
+    None
+}
+
+/// The project directory of the CLI's runs. Files that were made for a run hold `stub`.
+pub struct Project {
+    /// Real files below the project directory.
+    pub dir: Option<PathBuf>,
+    /// Absolute paths of files that were made, and their content.
+    pub stubs: BTreeMap<String, Vec<u8>>,
+    /// Answer any path, as a run that made whatever was named.
+    pub any: bool,
+    pub asked: RefCell<BTreeSet<String>>,
+}
+
+impl Project {
+    pub fn empty() -> Project {
+        Project { dir: None, stubs: BTreeMap::new(), any: false, asked: RefCell::default() }
+    }
+
+    pub fn stub(&mut self, path: &str, content: &[u8]) {
+        self.stubs.insert(compose::path::absolute("/PROJECT", path), content.to_vec());
+    }
+}
+
+impl Reader for Project {
+    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
+        self.asked.borrow_mut().insert(path.to_owned());
+        if path == "/PROJECT/.env" {
+            return Err(ReadError::NotFound);
+        }
+        let real = self.dir.as_ref().zip(path.strip_prefix("/PROJECT/"));
+        if let Some(bytes) = real.and_then(|(dir, rest)| std::fs::read(dir.join(rest)).ok()) {
+            return Ok(bytes);
+        }
+        if let Some(bytes) = self.stubs.get(path) {
+            return Ok(bytes.clone());
+        }
+        if self.any && path != "/PROJECT" {
+            Ok(b"stub\n".to_vec())
+        } else {
+            Err(ReadError::NotFound)
+        }
+    }
+}
+
+/// Loads texts as the CLI's runs did: project `/PROJECT`, `HOME=/HOME`, `PATH=/bin`, stack `demo`.
+pub fn run(
+    texts: &[&[u8]],
+    project: &Project,
+    variables: &BTreeMap<String, String>,
+) -> Result<Loaded, Problems> {
+    let mut environment = variables.clone();
+    environment.insert("HOME".to_owned(), "/HOME".to_owned());
+    environment.insert("PATH".to_owned(), "/bin".to_owned());
+    let name =
+        |index: usize| if index == 0 { "stack.yml".into() } else { format!("over{index}.yml") };
+    load(&Input {
+        files: texts
+            .iter()
+            .enumerate()
+            .map(|(index, text)| InputFile { name: name(index), bytes: text.to_vec() })
+            .collect(),
+        project_dir: "/PROJECT".to_owned(),
+        environment,
+        reader: project,
+        stack: "demo".to_owned(),
+        profiles: Vec::new(),
+    })
+}
