@@ -1,1 +1,3 @@
-//! orchestrator
+//! The manager: acts on what the core decides.
+
+pub mod api;

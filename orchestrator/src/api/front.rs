@@ -1,0 +1,118 @@
+//! What every request passes first: the API version in its path, error bodies, common headers.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use model::api::{API_VERSION, EXACT_STATES_HEADER, MIN_API_VERSION};
+use tower::ServiceExt as _;
+
+use super::error::{self, ApiError};
+
+/// Serves `inner` with and without a version in front of its paths.
+pub(super) fn serve(inner: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let inner = inner.clone();
+        async move { answer(inner, request).await }
+    })
+}
+
+async fn answer(inner: Router, mut request: Request) -> Response {
+    let ours = is_own_client(request.headers());
+    let response = match strip_version(request.uri()) {
+        Ok(None) => run(inner, request).await,
+        Ok(Some(uri)) => {
+            *request.uri_mut() = uri;
+            run(inner, request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let mut response = match response.extensions().get::<ApiError>() {
+        Some(refused) => error::body(refused, !ours),
+        None => response,
+    };
+    let headers = response.headers_mut();
+    headers.insert("api-version", HeaderValue::from_static(API_VERSION));
+    headers.insert("ostype", HeaderValue::from_static("linux"));
+    headers.insert("docker-experimental", HeaderValue::from_static("false"));
+    headers.insert("server", HeaderValue::from_static(SERVER));
+    response
+}
+
+const SERVER: &str = concat!("swarmctl/", env!("CARGO_PKG_VERSION"), " (linux)");
+
+async fn run(inner: Router, request: Request) -> Response {
+    match inner.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Whether the client is one of ours and wants our own words and states.
+pub(super) fn is_own_client(headers: &HeaderMap) -> bool {
+    headers.contains_key(EXACT_STATES_HEADER)
+}
+
+/// The URI without its version, if it has one.
+fn strip_version(uri: &Uri) -> Result<Option<Uri>, ApiError> {
+    let path = uri.path();
+    let Some((version, rest)) = path
+        .strip_prefix("/v")
+        .map(|p| p.split_once('/').map_or((p, ""), |(version, rest)| (version, rest)))
+    else {
+        return Ok(None);
+    };
+    let Some(asked) = parse_version(version) else { return Ok(None) };
+    if Some(asked) > parse_version(API_VERSION) {
+        return Err(ApiError::bad_request(format!(
+            "client version {version} is too new. Maximum supported API version is {API_VERSION}"
+        )));
+    }
+    if Some(asked) < parse_version(MIN_API_VERSION) {
+        return Err(ApiError::bad_request(format!(
+            "client version {version} is too old. Minimum supported API version is \
+             {MIN_API_VERSION}, please upgrade your client to a newer version"
+        )));
+    }
+    let rest = match uri.query() {
+        Some(query) => format!("/{rest}?{query}"),
+        None => format!("/{rest}"),
+    };
+    rest.parse().map(Some).map_err(|_| ApiError::bad_request("the path is no path"))
+}
+
+/// `1.41` as numbers.
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stripped(path: &'static str) -> String {
+        match strip_version(&Uri::from_static(path)) {
+            Ok(uri) => uri.map_or_else(|| path.to_owned(), |u| u.to_string()),
+            Err(e) => e.message,
+        }
+    }
+
+    #[test]
+    fn the_version_in_a_path_is_checked_and_taken_off() {
+        assert_eq!(stripped("/v1.24/services?status=1"), "/services?status=1");
+        assert_eq!(stripped("/v1.47/services"), "/services");
+        assert_eq!(stripped("/services"), "/services");
+        assert_eq!(stripped("/volumes/v1.41"), "/volumes/v1.41");
+        assert_eq!(stripped("/v1.41"), "/");
+        assert_eq!(
+            stripped("/v1.99/services"),
+            "client version 1.99 is too new. Maximum supported API version is 1.47"
+        );
+        assert_eq!(
+            stripped("/v1.11/services"),
+            "client version 1.11 is too old. Minimum supported API version is 1.24, please \
+             upgrade your client to a newer version"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! The REST API: Docker's swarm part, and what Docker lacks, over the replicated state.
+//!
+//! A request becomes a read of the state or a command that is proposed; nothing is decided here
+//! (`State::apply` judges specs), so every manager answers alike. [`Api::router`] serves paths with
+//! and without a version in front. Whoever mounts it has authenticated the client.
+//!
+//! Read in this order: [`cluster`] (what is needed below), `front` (what every request passes),
+//! `request` and `filter` (what clients send), `render` (what they get), then a file for each
+//! kind of object.
+//!
+//! Deliberately absent: `/_ping`, `/info` and everything that a single engine answers. The agent's
+//! socket serves those and puts [`/_swarm/info`](swarm) into the engine's `/info`.
+
+pub mod cluster;
+mod configs;
+mod error;
+mod filter;
+mod front;
+mod lookup;
+mod networks;
+mod nodes;
+mod render;
+mod request;
+mod secrets;
+mod services;
+mod swarm;
+mod tasks;
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use model::api::TlsInfo;
+use orchestrator_core::command::{Batch, Command, Response};
+use orchestrator_core::state::State;
+
+pub use cluster::Cluster;
+pub use error::ApiError;
+
+/// The API of one manager. Clones share it.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    cluster: Arc<dyn Cluster>,
+    /// What was read of the CA's certificate, by its text: reading it costs more than a request.
+    tls_info: Mutex<(String, TlsInfo)>,
+}
+
+impl Api {
+    /// The API over a cluster.
+    #[must_use]
+    pub fn new(cluster: Arc<dyn Cluster>) -> Api {
+        Api(Arc::new(Inner { cluster, tls_info: Mutex::default() }))
+    }
+
+    /// Every path. To be mounted anywhere; on TCP only behind authentication.
+    pub fn router(&self) -> Router {
+        let routes = Router::new()
+            .route("/services", get(services::list))
+            .route("/services/create", post(services::create))
+            .route("/services/{id}", get(services::inspect).delete(services::remove))
+            .route("/services/{id}/update", post(services::update))
+            .route("/tasks", get(tasks::list))
+            .route("/tasks/{id}", get(tasks::inspect))
+            .route("/nodes", get(nodes::list))
+            .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
+            .route("/nodes/{id}/update", post(nodes::update))
+            .route("/networks", get(networks::list))
+            .route("/networks/create", post(networks::create))
+            .route("/networks/{id}", get(networks::inspect).delete(networks::remove))
+            .route("/secrets", get(secrets::list))
+            .route("/secrets/create", post(secrets::create))
+            .route("/secrets/{id}", get(secrets::inspect).delete(secrets::remove))
+            .route("/secrets/{id}/update", post(secrets::update))
+            .route("/configs", get(configs::list))
+            .route("/configs/create", post(configs::create))
+            .route("/configs/{id}", get(configs::inspect).delete(configs::remove))
+            .route("/configs/{id}/update", post(configs::update))
+            .route("/swarm", get(swarm::inspect))
+            .route("/swarm/update", post(swarm::update))
+            .route("/swarm/unlockkey", get(swarm::unlock_key))
+            .route("/swarm/unlock", post(swarm::unlock))
+            .route("/swarm/init", post(swarm::already_part))
+            .route("/swarm/join", post(swarm::already_part))
+            .route("/_swarm/info", get(swarm::info))
+            .fallback(no_such_page)
+            .method_not_allowed_fallback(no_such_page)
+            .with_state(self.clone());
+        front::serve(routes)
+    }
+
+    /// The state, containing everything acknowledged before this call.
+    async fn read(&self) -> Result<Arc<State>, ApiError> {
+        Ok(self.0.cluster.read().await?)
+    }
+
+    /// Proposes one command.
+    async fn propose(&self, command: Command) -> Result<Response, ApiError> {
+        let batch = Batch { commands: vec![command], base: None };
+        let applied = self.0.cluster.propose(batch).await?;
+        match applied.responses.first() {
+            Some(Ok(response)) => Ok(response.clone()),
+            Some(Err(refusal)) => Err(refusal.clone().into()),
+            None => Err(ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the log answered nothing; read before trying again",
+            )),
+        }
+    }
+
+    /// Whom the cluster's nodes trust.
+    fn tls_info(&self, state: &State) -> TlsInfo {
+        let Some(cluster) = state.cluster() else { return TlsInfo::default() };
+        let pem = &cluster.ca.cert_pem;
+        let mut known = self.0.tls_info.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.0 != *pem {
+            *known = (pem.clone(), render::tls_info(pem));
+        }
+        known.1.clone()
+    }
+}
+
+async fn no_such_page() -> ApiError {
+    ApiError::new(StatusCode::NOT_FOUND, "page not found")
+}

@@ -1,0 +1,110 @@
+//! `/swarm`: the cluster itself. Entering and leaving is the agent's, which owns the host.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use model::api::{Peer, SwarmInfo, UnlockKey};
+use model::object::Cluster;
+use model::spec::{ClusterSpec, Role};
+use orchestrator_core::command::Command;
+use orchestrator_core::state;
+
+use super::error::{ApiError, json};
+use super::request::{Body, Params};
+use super::{Api, render};
+
+fn cluster(state: &state::State) -> Result<&Cluster, ApiError> {
+    let none = || ApiError::unavailable("the cluster is being set up; try again in a moment");
+    state.cluster().map(AsRef::as_ref).ok_or_else(none)
+}
+
+pub(super) async fn inspect(State(api): State<Api>) -> Result<Response, ApiError> {
+    let state = api.read().await?;
+    Ok(json(StatusCode::OK, &render::swarm(cluster(&state)?, api.tls_info(&state))))
+}
+
+pub(super) async fn update(
+    State(api): State<Api>,
+    params: Params,
+    Body(spec): Body<ClusterSpec>,
+) -> Result<Response, ApiError> {
+    let version = params.version("swarm")?;
+    let rotate = |name: &str| params.flag(name).then(new_secret).transpose();
+    let command = Command::UpdateCluster {
+        version,
+        spec: Box::new(spec),
+        rotate_worker_token: rotate("rotateWorkerToken")?,
+        rotate_manager_token: rotate("rotateManagerToken")?,
+    };
+    if params.flag("rotateManagerUnlockKey") {
+        let message = "managers are not locked by a key, so there is none to rotate";
+        return Err(ApiError::bad_request(message));
+    }
+    api.propose(command).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+/// The secret part of a token: 128 random bits as 25 base-36 digits.
+fn new_secret() -> Result<String, ApiError> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Ok(model::Id(u128::from_be_bytes(bytes)).to_string()),
+        Err(e) => Err(ApiError::unavailable(format!("the host gives no random numbers: {e}"))),
+    }
+}
+
+/// Managers are not locked; Docker answers an empty key then.
+pub(super) async fn unlock_key(State(api): State<Api>) -> Result<Response, ApiError> {
+    api.read().await?;
+    Ok(json(StatusCode::OK, &UnlockKey::default()))
+}
+
+pub(super) async fn unlock() -> ApiError {
+    ApiError::new(StatusCode::CONFLICT, "swarm is not locked")
+}
+
+pub(super) async fn already_part() -> ApiError {
+    ApiError::unavailable(
+        "This node is already part of a swarm. Use \"docker swarm leave\" to leave this swarm and \
+         join another one.",
+    )
+}
+
+/// The `Swarm` block of this manager's `/info`. Answered from what this manager knows, without
+/// asking for a quorum: clients use it to find out what is wrong.
+pub(super) async fn info(State(api): State<Api>) -> Response {
+    let state = api.0.cluster.state();
+    let me = api.0.cluster.node();
+    let managers = state.nodes().filter(|node| node.spec.role == Role::Manager);
+    let remote_managers: Vec<Peer> = managers
+        .filter_map(|node| {
+            let addr = node.manager_address.clone()?;
+            Some(Peer { node_id: node.id.to_string(), addr })
+        })
+        .collect();
+    let address = state.node(me).map(|node| node.description.address.clone());
+    let leaderless = api.0.cluster.members().leader.is_none();
+    let warnings = match remote_managers.len() {
+        2 => vec![TWO_MANAGERS.to_owned()],
+        _ => Vec::new(),
+    };
+    json(
+        StatusCode::OK,
+        &SwarmInfo {
+            node_id: me.to_string(),
+            node_addr: address.unwrap_or_default(),
+            local_node_state: "active".to_owned(),
+            control_available: true,
+            error: if leaderless { super::cluster::NO_LEADER.to_owned() } else { String::new() },
+            nodes: u64::try_from(state.nodes().len()).unwrap_or(u64::MAX),
+            managers: u64::try_from(remote_managers.len()).unwrap_or(u64::MAX),
+            remote_managers: Some(remote_managers),
+            cluster: state.cluster().map(|c| render::cluster_info(c, api.tls_info(&state))),
+            warnings,
+        },
+    )
+}
+
+const TWO_MANAGERS: &str = "WARNING: Running Swarm in a two-manager configuration. This \
+    configuration provides\n         no fault tolerance, and poses a high risk to lose control \
+    over the cluster.";
