@@ -6,8 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct WatchLine {
-    /// All changes up to this revision have been sent once this line has: resume from here.
+    /// All changes up to this revision have been sent once this line has: resume from here. 0 in
+    /// a line that is followed by more of the same revision.
     pub revision: u64,
+    /// Forget everything known: from this line on everything there is comes anew.
+    #[serde(skip_serializing_if = "crate::spec::is_false")]
+    pub reset: bool,
     /// Empty in a line that only tells the revision (the first one, and keep-alives).
     pub changes: Vec<WatchChange>,
 }
@@ -20,7 +24,7 @@ pub struct WatchChange {
     pub kind: String,
     #[serde(rename = "ID")]
     pub id: String,
-    /// `create`, `update` or `remove`.
+    /// `create`, `update` or `remove`. Each may come again for what is known already.
     pub action: String,
     /// As its own path shows it; absent when it was removed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,8 +14,12 @@
 pub mod cluster;
 mod configs;
 mod error;
+mod events;
+mod explain;
 mod filter;
 mod front;
+mod journal;
+mod logs;
 mod lookup;
 mod networks;
 mod nodes;
@@ -23,8 +27,10 @@ mod render;
 mod request;
 mod secrets;
 mod services;
+mod stacks;
 mod swarm;
 mod tasks;
+mod watch;
 
 use std::sync::{Arc, Mutex};
 
@@ -38,21 +44,33 @@ use orchestrator_core::state::State;
 pub use cluster::Cluster;
 pub use error::ApiError;
 
+use journal::Journal;
+
 /// The API of one manager. Clones share it.
 #[derive(Clone)]
 pub struct Api(Arc<Inner>);
 
 struct Inner {
     cluster: Arc<dyn Cluster>,
+    journal: Arc<Journal>,
+    /// Feeds the journal.
+    feeder: tokio::task::JoinHandle<()>,
     /// What was read of the CA's certificate, by its text: reading it costs more than a request.
     tls_info: Mutex<(String, TlsInfo)>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.feeder.abort();
+    }
+}
+
 impl Api {
-    /// The API over a cluster.
+    /// The API over a cluster. Begins to follow its changes, so it needs a Tokio runtime.
     #[must_use]
     pub fn new(cluster: Arc<dyn Cluster>) -> Api {
-        Api(Arc::new(Inner { cluster, tls_info: Mutex::default() }))
+        let (journal, feeder) = Journal::follow(&cluster);
+        Api(Arc::new(Inner { cluster, journal, feeder, tls_info: Mutex::default() }))
     }
 
     /// Every path. To be mounted anywhere; on TCP only behind authentication.
@@ -62,8 +80,10 @@ impl Api {
             .route("/services/create", post(services::create))
             .route("/services/{id}", get(services::inspect).delete(services::remove))
             .route("/services/{id}/update", post(services::update))
+            .route("/services/{id}/logs", get(logs::of_service))
             .route("/tasks", get(tasks::list))
             .route("/tasks/{id}", get(tasks::inspect))
+            .route("/tasks/{id}/logs", get(logs::of_task))
             .route("/nodes", get(nodes::list))
             .route("/nodes/{id}", get(nodes::inspect).delete(nodes::remove))
             .route("/nodes/{id}/update", post(nodes::update))
@@ -85,6 +105,12 @@ impl Api {
             .route("/swarm/init", post(swarm::already_part))
             .route("/swarm/join", post(swarm::already_part))
             .route("/_swarm/info", get(swarm::info))
+            .route("/events", get(events::list))
+            .route("/watch", get(watch::list))
+            .route("/explain/{kind}/{id}", get(explain::any))
+            .route("/stacks", get(stacks::list))
+            .route("/stacks/{name}", post(stacks::deploy).delete(stacks::remove))
+            .route("/stacks/{name}/services", get(stacks::services))
             .fallback(no_such_page)
             .method_not_allowed_fallback(no_such_page)
             .with_state(self.clone());

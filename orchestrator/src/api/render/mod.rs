@@ -12,11 +12,11 @@ mod swarm;
 mod task;
 
 pub(super) use defaults::with_defaults;
-pub(super) use network::{PREDEFINED, network, predefined, services as network_services};
+pub(super) use network::{PREDEFINED_NETWORKS, network, predefined, services as network_services};
 pub(super) use node::node;
 pub(super) use service::{service, status as service_status, update_status};
 pub(super) use swarm::{cluster_info, swarm, tls_info};
-pub(super) use task::{TaskView, name as task_name, state_name};
+pub(super) use task::{TaskView, name as task_name};
 
 use model::api::{Config, Secret};
 use model::object;

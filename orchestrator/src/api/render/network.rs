@@ -10,9 +10,8 @@ use orchestrator_core::state::State;
 /// The option under which Docker shows a network's VXLAN identifier.
 pub(super) const VXLAN_OPTION: &str = "com.docker.network.driver.overlay.vxlanid_list";
 
-/// Networks that exist on every node by themselves; a service may be put on them by name. Their
-/// name is their id.
-pub(in crate::api) const PREDEFINED: &[&str] = &["bridge", "host"];
+/// Networks that exist on every node by themselves; a service may be put on them by name.
+pub(in crate::api) const PREDEFINED_NETWORKS: &[&str] = &["bridge", "host", "none"];
 
 /// A network of the cluster.
 pub(in crate::api) fn network(network: &object::Network) -> Network {
@@ -90,16 +89,17 @@ pub(in crate::api) fn services(
     shown.collect()
 }
 
-/// A network that every engine has, as the cluster shows it.
+/// A network that every engine has, as the cluster shows it. Its name is its id.
 pub(in crate::api) fn predefined(state: &State, name: &str) -> Option<Network> {
-    let driver = PREDEFINED.iter().find(|known| **known == name)?;
+    let name = PREDEFINED_NETWORKS.iter().find(|known| **known == name)?;
+    let driver = if *name == "none" { "null" } else { name };
     let created = state.cluster().map(|c| c.meta.created_at).unwrap_or_default();
     Some(Network {
-        name: (*driver).to_owned(),
-        id: (*driver).to_owned(),
+        name: (*name).to_owned(),
+        id: (*name).to_owned(),
         created: created.into(),
         scope: "swarm".to_owned(),
-        driver: (*driver).to_owned(),
+        driver: driver.to_owned(),
         labels: Labels::from([("com.docker.swarm.predefined".to_owned(), "true".to_owned())]),
         ..Network::default()
     })

@@ -130,7 +130,7 @@ pub(in crate::api) fn name(state: &State, task: &object::Task) -> String {
 }
 
 /// The state's name in the words asked for.
-pub(in crate::api) fn state_name(state: TaskState, states: States) -> &'static str {
+fn state_name(state: TaskState, states: States) -> &'static str {
     match (state, states) {
         (TaskState::Draining, States::Docker) => TaskState::Shutdown.name(),
         (state, _) => state.name(),
