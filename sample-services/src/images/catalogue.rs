@@ -145,7 +145,9 @@ fn our_image(ours: &Ours) -> Image {
     } else {
         config.healthcheck = Some(Healthcheck {
             test: vec!["CMD".to_owned(), "/bin/healthcheck".to_owned()],
-            interval: 5 * SECOND,
+            // An engine before 25 knows no start interval: this is then also how long a task waits
+            // until it counts as running.
+            interval: 2 * SECOND,
             timeout: 2 * SECOND,
             start_period: 5 * SECOND,
             start_interval: SECOND / 4,
