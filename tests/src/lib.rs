@@ -1,1 +1,3 @@
-//! tests
+//! What the tests on real hosts share: labs that take themselves down.
+
+pub mod lab;

@@ -138,18 +138,20 @@ pub(super) fn set_motion<'a>(
     anyhow::bail!("this machine has no control group that can freeze `{host}`")
 }
 
-/// Kills whatever is in a group and below it, then removes the groups. Absent is fine.
-pub(super) fn remove(group: &Path) -> anyhow::Result<()> {
+/// Kills whatever is in the groups and below them, then removes them. Absent is fine.
+///
+/// They are the same hosts' groups in several hierarchies: what is frozen by one of them keeps all
+/// of them busy.
+pub(super) fn remove(groups: &[PathBuf]) -> anyhow::Result<()> {
     let deadline = Instant::now() + EMPTY_WITHIN;
     loop {
-        kill_all(group);
-        match remove_tree(group) {
-            Ok(()) => return Ok(()),
-            Err(error) if Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("cannot remove {}", group.display()));
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        groups.iter().for_each(|group| kill_all(group));
+        let busy = groups.iter().find_map(|group| Some((group, remove_tree(group).err()?)));
+        let Some((group, error)) = busy else { return Ok(()) };
+        if Instant::now() > deadline {
+            return Err(error).with_context(|| format!("cannot remove {}", group.display()));
         }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -1,12 +1,15 @@
 //! Joins the hosts of a lab to one cluster, by the same commands that a user would type.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
+use super::Usage;
 use super::engine::Engine;
 use super::paths::Paths;
 use super::power;
@@ -72,7 +75,13 @@ fn own(socket: &Path, arguments: &[&str]) -> anyhow::Result<String> {
         .output()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!("`swarmctl {}` failed: {}", arguments[0], said.trim());
+        let said = format!("`swarmctl {}` failed: {}", arguments[0], said.trim());
+        // Refused as it stands: the same again would be refused too.
+        return Err(if output.status.code() == Some(2) {
+            Usage(said).into()
+        } else {
+            anyhow!(said)
+        });
     }
     String::from_utf8(output.stdout).context("not text")
 }
@@ -86,43 +95,70 @@ pub(super) fn ensure_formed(
     let on: Vec<Host> = lab.hosts.iter().filter(|host| host.init().is_some()).cloned().collect();
     wait_for_agents(paths, lab, &on)?;
     let socket = |host: &Host| paths.host(&lab.name, &host.name).cluster_socket();
-    let is_in = |host: &Host| Engine::at(socket(host)).is_in_cluster();
-    let mut missing = Vec::new();
-    let mut member = None;
+    let mut seen = Vec::new();
     for host in &on {
-        if !is_in(host).with_context(|| format!("cannot ask {}", host.name))? {
-            missing.push(host);
-        } else if host.role == Role::Manager && member.is_none() {
-            member = Some(host);
-        }
+        let engine = Engine::at(socket(host));
+        let is_in = engine.is_in_cluster().with_context(|| format!("cannot ask {}", host.name))?;
+        seen.push((host, if is_in { Membership::In } else { Membership::Out }));
     }
-    if missing.is_empty() {
-        return Ok(());
+    let Some(plan) = plan(&seen)? else { return Ok(()) };
+    if plan.contact == Contact::ToBeMade {
+        eprintln!("{}: makes a cluster", plan.manager.name);
+        entry.init(&socket(plan.manager), plan.manager)?;
     }
-    let manager = match member {
-        Some(manager) => manager,
-        None => {
-            let first = on.iter().find(|host| host.role == Role::Manager);
-            let first = first.context("no manager is on")?;
-            eprintln!("{}: makes a cluster", first.name);
-            entry.init(&socket(first), first)?;
-            missing.retain(|host| host.name != first.name);
-            first
-        }
-    };
-    for role in [Role::Manager, Role::Worker] {
-        let joining: Vec<_> = missing.iter().filter(|host| host.role == role).collect();
-        if joining.is_empty() {
-            continue;
-        }
-        let token = entry.token(&socket(manager), role)?;
-        for host in joining {
-            eprintln!("{}: joins as {role}", host.name);
-            retry(|| entry.join(&socket(host), host, &token, manager))
-                .with_context(|| format!("{} cannot join", host.name))?;
-        }
+    let mut tokens = BTreeMap::new();
+    for host in plan.joining {
+        let token = match tokens.entry(host.role) {
+            Occupied(known) => known.into_mut(),
+            Vacant(unknown) => unknown.insert(entry.token(&socket(plan.manager), host.role)?),
+        };
+        eprintln!("{}: joins as {}", host.name, host.role);
+        retry(|| entry.join(&socket(host), host, token, plan.manager))
+            .with_context(|| format!("{} cannot join", host.name))?;
     }
     Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Membership {
+    In,
+    Out,
+}
+
+/// Whether the manager that the others join is in a cluster already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contact {
+    Member,
+    ToBeMade,
+}
+
+/// What brings every host into one cluster.
+#[derive(Debug, PartialEq)]
+struct Plan<'a> {
+    manager: &'a Host,
+    contact: Contact,
+    /// Managers first.
+    joining: Vec<&'a Host>,
+}
+
+/// Nothing when every host is a member.
+fn plan<'a>(seen: &[(&'a Host, Membership)]) -> anyhow::Result<Option<Plan<'a>>> {
+    let mut joining: Vec<&Host> =
+        seen.iter().filter(|(_, now)| *now == Membership::Out).map(|(host, _)| *host).collect();
+    if joining.is_empty() {
+        return Ok(None);
+    }
+    let managers = || seen.iter().filter(|(host, _)| host.role == Role::Manager);
+    let (manager, contact) = match managers().find(|(_, now)| *now == Membership::In) {
+        Some((member, _)) => (*member, Contact::Member),
+        None if seen.iter().any(|(_, now)| *now == Membership::In) => {
+            bail!("there are members of a cluster, but none of its managers is on")
+        }
+        None => (managers().next().context("no manager is on")?.0, Contact::ToBeMade),
+    };
+    joining.retain(|host| host.name != manager.name);
+    joining.sort_by_key(|host| host.role);
+    Ok(Some(Plan { manager, contact, joining }))
 }
 
 fn wait_for_agents(paths: &Paths, lab: &Lab, hosts: &[Host]) -> anyhow::Result<()> {
@@ -132,8 +168,7 @@ fn wait_for_agents(paths: &Paths, lab: &Lab, hosts: &[Host]) -> anyhow::Result<(
         let deadline = Instant::now() + AGENT_WITHIN;
         while !agent.answers() {
             if host.init().is_none() || Instant::now() > deadline {
-                let said = power::last_words(&place, &["init", "agent"]);
-                bail!("its agent does not answer: {said}");
+                bail!("its agent does not answer; {}", power::last_words(&place, "agent"));
             }
             thread::sleep(POLL);
         }
@@ -145,8 +180,52 @@ fn retry(mut action: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
     let deadline = Instant::now() + JOIN_WITHIN;
     loop {
         match action() {
-            Err(_) if Instant::now() < deadline => thread::sleep(POLL),
+            Err(error) if error.downcast_ref::<Usage>().is_none() && Instant::now() < deadline => {
+                thread::sleep(POLL);
+            }
             outcome => return outcome,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::LabName;
+    use super::Membership::{In, Out};
+    use super::*;
+
+    fn lab() -> Lab {
+        let mut lab = Lab::empty(LabName::default(), "10.210.0.0/24".parse().expect("a range"));
+        lab.grow(Role::Worker, 1).expect("grows");
+        lab.grow(Role::Manager, 2).expect("grows");
+        lab
+    }
+
+    /// `m2+m1 w1` for "m1 and w1 join m2, which is a member"; `!` for one that is yet to be.
+    fn planned(now: [Membership; 3]) -> String {
+        let lab = lab();
+        let seen: Vec<_> = lab.hosts.iter().zip(now).collect();
+        match plan(&seen) {
+            Err(error) => error.to_string(),
+            Ok(None) => "nothing".into(),
+            Ok(Some(plan)) => {
+                let names: Vec<_> = plan.joining.iter().map(|host| host.name.as_str()).collect();
+                let sign = if plan.contact == Contact::Member { "+" } else { "!" };
+                format!("{}{sign}{}", plan.manager.name, names.join(" "))
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_join_whoever_is_a_member_and_the_first_manager_otherwise() {
+        assert_eq!(planned([Out, Out, Out]), "m1!m2 w1");
+        assert_eq!(planned([Out, In, Out]), "m2+m1 w1");
+        assert_eq!(planned([In, In, Out]), "m1+w1");
+        assert_eq!(planned([In, In, In]), "nothing");
+    }
+
+    #[test]
+    fn a_second_cluster_is_never_made_beside_the_first() {
+        assert!(planned([Out, Out, In]).contains("none of its managers is on"));
     }
 }

@@ -43,8 +43,9 @@ fn remove(paths: &Paths, name: &LabName) -> anyhow::Result<()> {
         }
     }
     // Kills also what no file tells of, and thaws what could not die.
+    let groups: Vec<PathBuf> = groups.into_iter().collect();
+    cgroup::remove(&groups)?;
     for group in &groups {
-        cgroup::remove(group)?;
         if let Some(parent) = group.parent() {
             // Stays when another lab is in it.
             let _ = fs::remove_dir(parent);

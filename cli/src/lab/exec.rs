@@ -31,7 +31,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let lab = Lab::load_known(paths, name)?;
     let found = lab.host(host)?;
-    if matches!(found.power, Power::Paused { .. }) {
+    if matches!(found.power, Power::Paused(_)) {
         bail!("{host} is paused; `swarmctl lab resume {host}` lets it go on");
     }
     let init = found

@@ -4,10 +4,11 @@
 //! wants to keep its own namespaces; the init is the helper's child and its pid namespace's first
 //! process.
 
+use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::paths::{HostPaths, Paths};
 use super::process::ProcessRef;
-use super::state::{Host, HostName, Lab};
-use super::{cgroup, net};
+use super::state::{Boot, Host, HostName, Lab, Programs};
+use super::{cgroup, copy, net};
 
 /// This program, even when its file was replaced or removed since it was started.
 const SELF: &str = "/proc/self/exe";
@@ -39,18 +40,9 @@ pub(super) struct HostSpec {
     pub cgroups: Vec<PathBuf>,
     /// What `ip` has to do in the host's network namespace.
     pub network: String,
-    pub engine_flags: Vec<String>,
-    pub agent: Option<AgentSpec>,
-}
-
-/// The agent of a host.
-#[derive(Serialize, Deserialize)]
-pub(super) struct AgentSpec {
-    /// The directory it lies in, with the programs it starts itself.
-    pub directory: PathBuf,
-    /// Its file name.
-    pub program: String,
-    pub flags: Vec<String>,
+    pub programs: Programs,
+    /// Where this program lies, and others beside it.
+    pub own_directory: PathBuf,
 }
 
 /// What the launcher answers.
@@ -60,12 +52,16 @@ struct Launched {
 }
 
 /// Powers a host on; answers as soon as its init runs.
-pub(super) fn power_on(paths: &Paths, lab: &Lab, host: &Host) -> anyhow::Result<ProcessRef> {
+pub(super) fn power_on(paths: &Paths, lab: &Lab, host: &Host) -> anyhow::Result<Boot> {
     let place = paths.host(&lab.name, &host.name);
     let switch = paths.switch(&lab.name);
     ensure_disk(&place, lab, host).context("cannot make the host's disk")?;
     clear_run(&place).context("cannot clear the host's /run")?;
     net::unplug(&switch, host);
+    // Groups of containers that died with the host.
+    let groups = lab.cgroups.iter().map(|base| base.join(host.name.as_str()));
+    cgroup::remove(&groups.collect::<Vec<_>>())?;
+    let agent_build = agent_build(&lab.programs);
     let spec = HostSpec {
         host: host.name.clone(),
         address: host.address,
@@ -74,19 +70,24 @@ pub(super) fn power_on(paths: &Paths, lab: &Lab, host: &Host) -> anyhow::Result<
         run: place.run.clone(),
         cgroups: lab.cgroups.iter().cloned().collect(),
         network: net::host_batch(&switch, host),
-        engine_flags: lab.engine_flags.clone(),
-        agent: lab.agent.as_deref().map(|agent| agent_spec(agent, &lab.agent_flags)),
+        programs: lab.programs.clone(),
+        own_directory: env::current_exe()?.parent().unwrap_or(Path::new("/")).to_owned(),
     };
     let Launched { pid } = launch(&spec)?;
     let init = ProcessRef::of(pid)?;
     net::plug(&switch, host)?;
-    Ok(init)
+    Ok(Boot { init, programs: lab.programs.clone(), agent_build })
 }
 
-fn agent_spec(agent: &Path, flags: &[String]) -> AgentSpec {
-    let program = agent.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let directory = agent.parent().unwrap_or(Path::new("/")).to_owned();
-    AgentSpec { directory, program, flags: flags.to_vec() }
+/// Changes when the agent, or the orchestrator beside it, is built anew.
+pub(super) fn agent_build(programs: &Programs) -> String {
+    let Some(agent) = &programs.agent else { return String::new() };
+    let stamp = |file: &Path| {
+        let found = fs::metadata(file).ok()?;
+        Some(format!("{}.{:09}+{}", found.mtime(), found.mtime_nsec(), found.len()))
+    };
+    let files = [agent.clone(), agent.with_file_name("orchestrator")];
+    files.iter().filter_map(|file| stamp(file)).collect::<Vec<_>>().join(" ")
 }
 
 fn launch(spec: &HostSpec) -> anyhow::Result<Launched> {
@@ -173,10 +174,10 @@ fn ensure_disk(place: &HostPaths, lab: &Lab, host: &Host) -> anyhow::Result<()> 
 /// A host starts with the machine's configuration, but without what is about the machine itself.
 fn copy_etc(etc: &Path) -> anyhow::Result<()> {
     let half = etc.with_extension("new");
-    let copied = Command::new("cp").args(["-a", "/etc"]).arg(&half).output()?;
-    if !copied.status.success() {
-        bail!("cp failed: {}", String::from_utf8_lossy(&copied.stderr).trim());
+    if half.exists() {
+        fs::remove_dir_all(&half)?;
     }
+    copy::tree("/etc".as_ref(), &half)?;
     for foreign in ["docker/daemon.json", "swarmctl/agent.toml"] {
         let _ = fs::remove_file(half.join(foreign));
     }
@@ -212,7 +213,8 @@ fn clear_run(place: &HostPaths) -> anyhow::Result<()> {
     if place.run.exists() {
         fs::remove_dir_all(&place.run)?;
     }
-    fs::create_dir_all(place.run.join("lab/bin"))?;
-    fs::create_dir_all(place.run.join("lock"))?;
+    for directory in ["lab/bin", "lab/agent", "lock"] {
+        fs::create_dir_all(place.run.join(directory))?;
+    }
     Ok(())
 }

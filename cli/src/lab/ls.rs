@@ -89,7 +89,7 @@ pub(super) fn rows(paths: &Paths, lab: &Lab) -> Vec<Row> {
 fn state(host: &Host, engine: &Engine) -> State {
     match (host.init(), &host.power) {
         (None, _) => State::Off,
-        (Some(_), Power::Paused { .. }) => State::Paused,
+        (Some(_), Power::Paused(_)) => State::Paused,
         (Some(_), _) if engine.answers() => State::Running,
         (Some(_), _) => State::Starting,
     }

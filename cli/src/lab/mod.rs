@@ -14,6 +14,7 @@ mod args;
 mod cgroup;
 mod check;
 mod cluster;
+mod copy;
 mod cuts;
 mod down;
 mod engine;

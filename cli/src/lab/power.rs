@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::thread;
@@ -33,23 +32,27 @@ pub(super) fn kill(paths: &Paths, name: &LabName, hosts: &[HostName]) -> anyhow:
     let _lock = lock::lab(paths, name)?;
     let mut lab = Lab::load_known(paths, name)?;
     let found = lab.find(hosts)?;
-    for host in &found {
+    power_off(paths, &mut lab, &found)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn power_off(paths: &Paths, lab: &mut Lab, hosts: &[Host]) -> anyhow::Result<()> {
+    for host in hosts {
         if let Some(init) = host.init() {
             init.signal(Signal::SIGKILL);
-            if matches!(host.power, Power::Paused { .. }) {
+            if matches!(host.power, Power::Paused(_)) {
                 // What is frozen dies only when it is thawed.
                 cgroup::set_motion(lab.cgroups.iter(), &host.name, Motion::Free)?;
             }
         }
     }
-    for host in &found {
+    for host in hosts {
         if let Some(init) = host.init() {
             init.wait_ended(GONE_WITHIN)?;
         }
         lab.host_mut(&host.name)?.power = Power::Off;
     }
-    lab.save(paths)?;
-    Ok(ExitCode::SUCCESS)
+    lab.save(paths)
 }
 
 /// `lab start`.
@@ -86,11 +89,14 @@ fn set_motion(
     let _lock = lock::lab(paths, name)?;
     let mut lab = Lab::load_known(paths, name)?;
     for host in lab.find(hosts)? {
-        let init = host.init().cloned().with_context(|| format!("{} is off", host.name))?;
+        let boot = host.boot().filter(|boot| boot.init.is_alive()).cloned();
+        let boot = boot.with_context(|| {
+            format!("{0} is off; `swarmctl lab start {0}` starts it", host.name)
+        })?;
         cgroup::set_motion(lab.cgroups.iter(), &host.name, motion)?;
         lab.host_mut(&host.name)?.power = match motion {
-            Motion::Frozen => Power::Paused { init },
-            Motion::Free => Power::On { init },
+            Motion::Frozen => Power::Paused(boot),
+            Motion::Free => Power::On(boot),
         };
     }
     lab.save(paths)?;
@@ -110,21 +116,57 @@ pub(super) fn restart(
         Program::Engine => "engine",
     };
     let signal = if args.kill { Signal::SIGKILL } else { Signal::SIGTERM };
-    each(&hosts, |host| {
-        anyhow::ensure!(host.init().is_some(), "it is off");
-        let place = paths.host(&lab.name, &host.name);
-        let mut init = UnixStream::connect(place.init_socket()).context("cannot reach its init")?;
-        init.set_read_timeout(Some(RESTARTED_WITHIN))?;
-        writeln!(init, "restart {program} {signal}")?;
-        let mut answer = String::new();
-        init.read_to_string(&mut answer).context("its init does not answer")?;
-        anyhow::ensure!(answer == "ok\n", "{}", answer.trim());
-        Ok(())
-    })?;
+    each(&hosts, |host| ask_restart(&paths.host(name, &host.name), host, program, signal))?;
     if args.what == Program::Engine {
         wait_ready(paths, &lab, &args.hosts)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers when the new process runs.
+fn ask_restart(
+    place: &HostPaths,
+    host: &Host,
+    program: &str,
+    signal: Signal,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(host.init().is_some(), "it is off");
+    anyhow::ensure!(!matches!(host.power, Power::Paused(_)), "it is paused");
+    let mut init = UnixStream::connect(place.init_socket()).context("cannot reach its init")?;
+    init.set_read_timeout(Some(RESTARTED_WITHIN))?;
+    writeln!(init, "restart {program} {signal}")?;
+    let mut answer = String::new();
+    init.read_to_string(&mut answer).context("its init does not answer")?;
+    anyhow::ensure!(answer == "ok\n", "{}", answer.trim());
+    Ok(())
+}
+
+/// Hosts that run with other flags than the lab's are powered off, agents of an older build are
+/// restarted.
+pub(super) fn ensure_up_to_date(paths: &Paths, lab: &mut Lab) -> anyhow::Result<()> {
+    let build = launch::agent_build(&lab.programs);
+    let mut outdated = Vec::new();
+    let mut old_agents = Vec::new();
+    for host in lab.hosts.iter().filter(|host| host.init().is_some()) {
+        let boot = host.boot().expect("it has an init");
+        if boot.programs != lab.programs {
+            eprintln!("{}: restarts, its flags have changed", host.name);
+            outdated.push(host.clone());
+        } else if boot.agent_build != build && matches!(host.power, Power::On(_)) {
+            eprintln!("{}: restarts its agent, the program has changed", host.name);
+            old_agents.push(host.clone());
+        }
+    }
+    power_off(paths, lab, &outdated)?;
+    each(&old_agents, |host| {
+        ask_restart(&paths.host(&lab.name, &host.name), host, "agent", Signal::SIGTERM)
+    })?;
+    for host in &old_agents {
+        if let Power::On(boot) = &mut lab.host_mut(&host.name)?.power {
+            boot.agent_build.clone_from(&build);
+        }
+    }
+    lab.save(paths)
 }
 
 /// Powers on those of the hosts that are off, all at once, and writes down what runs.
@@ -141,9 +183,9 @@ pub(super) fn ensure_on(paths: &Paths, lab: &mut Lab, names: &[HostName]) -> any
     let before = lab.clone();
     let shared = Mutex::new(lab);
     each(&off, |host| {
-        let init = launch::power_on(paths, &before, host)?;
+        let boot = launch::power_on(paths, &before, host)?;
         let mut lab = shared.lock().expect("no holder panics");
-        lab.host_mut(&host.name)?.power = Power::On { init };
+        lab.host_mut(&host.name)?.power = Power::On(boot);
         lab.save(paths)
     })
 }
@@ -153,7 +195,7 @@ pub(super) fn wait_ready(paths: &Paths, lab: &Lab, names: &[HostName]) -> anyhow
     let awake: Vec<Host> = lab
         .find(names)?
         .into_iter()
-        .filter(|host| !matches!(host.power, Power::Paused { .. }))
+        .filter(|host| !matches!(host.power, Power::Paused(_)))
         .collect();
     each(&awake, |host| {
         let place = paths.host(&lab.name, &host.name);
@@ -161,10 +203,10 @@ pub(super) fn wait_ready(paths: &Paths, lab: &Lab, names: &[HostName]) -> anyhow
         let deadline = Instant::now() + ENGINE_WITHIN;
         while !engine.answers() {
             if host.init().is_none() {
-                bail!("it died at once: {}", last_words(&place, &["init", "engine"]));
+                bail!("it died at once: {}", last_words(&place, "engine"));
             }
             if Instant::now() > deadline {
-                let said = last_words(&place, &["engine"]);
+                let said = last_words(&place, "engine");
                 bail!("its engine does not answer after {} s: {said}", ENGINE_WITHIN.as_secs());
             }
             thread::sleep(POLL);
@@ -173,17 +215,18 @@ pub(super) fn wait_ready(paths: &Paths, lab: &Lab, names: &[HostName]) -> anyhow
     })
 }
 
-/// The last lines that a host's programs wrote.
-pub(super) fn last_words(place: &HostPaths, logs: &[&str]) -> String {
-    let last = |log: &&str| last_line(&place.log(log));
-    let said: Vec<_> = logs.iter().filter_map(last).collect();
-    if said.is_empty() { "it left no message".into() } else { said.join("; ") }
-}
+/// How many lines of a log are quoted in an error.
+const LAST_WORDS: usize = 3;
 
-fn last_line(file: &Path) -> Option<String> {
-    let text = fs::read(file).ok()?;
+/// The last lines that a program of a host wrote.
+pub(super) fn last_words(place: &HostPaths, program: &str) -> String {
+    let text = fs::read(place.log(program)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned)
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    match &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+        [] => format!("its {program} left no message"),
+        last => format!("its {program} said: {}", last.join(" | ")),
+    }
 }
 
 /// Does something for every host at the same time; the error names every host where it failed.

@@ -29,14 +29,29 @@ pub(super) struct Lab {
     pub name: LabName,
     pub subnet: Subnet,
     pub cluster: Cluster,
-    /// The agent program; none means that no agents run.
-    pub agent: Option<PathBuf>,
-    pub agent_flags: Vec<String>,
-    pub engine_flags: Vec<String>,
+    pub programs: Programs,
     pub hosts: Vec<Host>,
     pub cuts: BTreeSet<Cut>,
     /// Directories, one a hierarchy, under which each host has its control group.
     pub cgroups: BTreeSet<PathBuf>,
+}
+
+/// What hosts run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Programs {
+    /// The agent program; none means that no agents run.
+    pub agent: Option<PathBuf>,
+    pub agent_flags: Vec<String>,
+    pub engine_flags: Vec<String>,
+}
+
+/// What was started when a host was powered on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Boot {
+    pub init: ProcessRef,
+    pub programs: Programs,
+    /// Tells the agent's file from a newer one at the same path.
+    pub agent_build: String,
 }
 
 /// Whether `up` forms a cluster.
@@ -71,8 +86,8 @@ pub(super) enum Role {
 #[serde(rename_all = "snake_case", tag = "power")]
 pub(super) enum Power {
     Off,
-    On { init: ProcessRef },
-    Paused { init: ProcessRef },
+    On(Boot),
+    Paused(Boot),
 }
 
 /// Nothing passes from the first to the second.
@@ -159,9 +174,7 @@ impl Lab {
             name,
             subnet,
             cluster: Cluster::Bare,
-            agent: None,
-            agent_flags: Vec::new(),
-            engine_flags: Vec::new(),
+            programs: Programs::default(),
             hosts: Vec::new(),
             cuts: BTreeSet::new(),
             cgroups: BTreeSet::new(),
@@ -205,11 +218,14 @@ impl Lab {
 impl Host {
     /// The init of a host that is switched on, unless it died by itself.
     pub(super) fn init(&self) -> Option<&ProcessRef> {
+        Some(&self.boot()?.init).filter(|init| init.is_alive())
+    }
+
+    /// How the host was last powered on, unless it was powered off since.
+    pub(super) fn boot(&self) -> Option<&Boot> {
         match &self.power {
             Power::Off => None,
-            Power::On { init } | Power::Paused { init } => {
-                Some(init).filter(|init| init.is_alive())
-            }
+            Power::On(boot) | Power::Paused(boot) => Some(boot),
         }
     }
 
@@ -364,8 +380,9 @@ mod tests {
         let paths = Paths::new(dir.path().to_owned());
         let mut lab = lab();
         lab.grow(Role::Manager, 2).expect("grows");
-        lab.hosts[0].power =
-            Power::On { init: ProcessRef { pid: 42, started_ticks: 7, boot: "b".into() } };
+        let init = ProcessRef { pid: 42, started_ticks: 7, boot: "b".into() };
+        let boot = Boot { init, programs: Programs::default(), agent_build: "1".into() };
+        lab.hosts[0].power = Power::On(boot);
         lab.cuts.insert(Cut { from: lab.hosts[0].name.clone(), to: lab.hosts[1].name.clone() });
         fs::create_dir_all(paths.lab_state(&lab.name)).expect("a directory");
         lab.save(&paths).expect("saves");

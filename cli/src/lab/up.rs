@@ -37,6 +37,7 @@ fn bring_up(paths: &Paths, name: &LabName, args: UpArgs) -> anyhow::Result<Lab> 
     cuts::apply(paths, &lab)?;
     launch::refresh_hosts_files(paths, &lab)?;
     let names: Vec<_> = lab.hosts.iter().map(|host| host.name.clone()).collect();
+    power::ensure_up_to_date(paths, &mut lab)?;
     power::ensure_on(paths, &mut lab, &names)?;
     power::wait_ready(paths, &lab, &names)?;
     if lab.cluster == Cluster::Formed {
@@ -79,12 +80,12 @@ fn plan(paths: &Paths, name: &LabName, args: UpArgs) -> anyhow::Result<Lab> {
     }
     lab.grow(Role::Manager, managers)?;
     lab.grow(Role::Worker, workers)?;
-    lab.agent = agent;
+    lab.programs.agent = agent;
     if let Some(flags) = args.agent_flags {
-        lab.agent_flags = flags.split_whitespace().map(str::to_owned).collect();
+        lab.programs.agent_flags = flags.split_whitespace().map(str::to_owned).collect();
     }
     if let Some(flags) = args.engine_flags {
-        lab.engine_flags = flags.split_whitespace().map(str::to_owned).collect();
+        lab.programs.engine_flags = flags.split_whitespace().map(str::to_owned).collect();
     }
     lab.cgroups.extend(cgroup::bases(name)?);
     make_root(paths, name)?;

@@ -17,12 +17,15 @@ use super::launch::HostSpec;
 use restart::Policy;
 use services::Service;
 
-/// Where programs are looked for inside a host, and before one is made.
+/// Where the machine's programs are looked for.
 pub(super) const PROGRAM_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The agent's own directory, mounted here, comes first.
+/// Where the agent's directory is mounted: it starts programs that lie beside it.
+const AGENT_DIRECTORY: &str = "/run/lab/agent";
+/// Where programs are looked for inside a host. The directory of `swarmctl` is shown there too,
+/// because a host's `/tmp`, `/var` and `/run` hide the machine's.
 pub(super) const HOST_PATH: &str =
-    "/run/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    "/run/lab/agent:/run/lab/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Open files of a host's programs, as the engine's own systemd unit allows at least.
 const OPEN_FILES: u64 = 1_048_576;
@@ -45,10 +48,11 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
 
 fn services(spec: &HostSpec, driver: &str) -> Vec<Service> {
     let engine = Service::new("engine", "dockerd", engine_arguments(spec, driver), Policy::Always);
-    let agent = spec.agent.as_ref().map(|agent| {
-        let program = format!("/run/lab/bin/{}", agent.program);
+    let agent = spec.programs.agent.as_ref().map(|agent| {
+        let file = agent.file_name().unwrap_or_default().to_string_lossy();
+        let program = format!("{AGENT_DIRECTORY}/{file}");
         let mut arguments = vec!["--advertise-addr".into(), spec.address.to_string()];
-        arguments.extend(agent.flags.iter().cloned());
+        arguments.extend(spec.programs.agent_flags.iter().cloned());
         Service::new("agent", &program, arguments, Policy::UnlessItEndsWell)
     });
     std::iter::once(engine).chain(agent).collect()
@@ -63,10 +67,11 @@ fn engine_arguments(spec: &HostSpec, driver: &str) -> Vec<String> {
         "--log-level=warn",
     ];
     let mut arguments: Vec<String> = fixed.map(String::from).into();
-    if !spec.engine_flags.iter().any(|flag| flag.starts_with("--storage-driver")) {
+    let flags = &spec.programs.engine_flags;
+    if !flags.iter().any(|flag| flag.starts_with("--storage-driver")) {
         arguments.push(format!("--storage-driver={driver}"));
     }
-    arguments.extend(spec.engine_flags.iter().cloned());
+    arguments.extend(flags.iter().cloned());
     arguments
 }
 

@@ -20,12 +20,9 @@ pub(super) fn ensure_all(spec: &HostSpec) -> anyhow::Result<()> {
     mount(NONE, "/", NONE, MsFlags::MS_SLAVE | MsFlags::MS_REC, NONE)
         .context("cannot make the mounts private")?;
     let_go(&needed(spec))?;
-    if let Some(agent) = &spec.agent {
-        let programs = spec.run.join("lab/bin");
-        bind(&agent.directory, &programs)?;
-        let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-        mount(NONE, &programs, NONE, read_only, NONE)
-            .with_context(|| format!("cannot protect {}", programs.display()))?;
+    show_programs(&spec.own_directory, &spec.run.join("lab/bin"))?;
+    if let Some(directory) = agent_directory(spec) {
+        show_programs(directory, &spec.run.join("lab/agent"))?;
     }
     // Each of these may hide the directory that a later one comes from, in this order it does not.
     bind(&spec.etc, "/etc".as_ref())?;
@@ -71,8 +68,20 @@ pub(super) fn storage_driver(data_root: &Path) -> anyhow::Result<&'static str> {
 
 /// The directories of the machine that a host is made of.
 fn needed(spec: &HostSpec) -> Vec<&Path> {
-    let programs = spec.agent.as_ref().map(|agent| agent.directory.as_path());
-    [spec.etc.as_path(), &spec.var, &spec.run].into_iter().chain(programs).collect()
+    let own = [spec.etc.as_path(), &spec.var, &spec.run, &spec.own_directory];
+    own.into_iter().chain(agent_directory(spec)).collect()
+}
+
+fn agent_directory(spec: &HostSpec) -> Option<&Path> {
+    spec.programs.agent.as_deref().and_then(Path::parent)
+}
+
+/// Shows a directory of the machine, in which a host must not write.
+fn show_programs(directory: &Path, at: &Path) -> anyhow::Result<()> {
+    bind(directory, at)?;
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(NONE, at, NONE, read_only, NONE)
+        .with_context(|| format!("cannot protect {}", at.display()))
 }
 
 /// Our copies of the machine's mounts would keep what is mounted there busy for as long as this
