@@ -1,0 +1,239 @@
+//! Streams: a manager's request to the engine of this host (logs, stats, exec), served over a
+//! connection of its own.
+//!
+//! The manager says `Open`; the agent answers with `POST /stream/{id}`. Up go the head of the engine's
+//! answer as one frame and then its bytes; down come the bytes for the engine: first the request's body,
+//! as long as its `Content-Length` says, and, once the engine has switched to a raw stream, the input.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::TokioIo;
+use model::wire::frame::encode;
+use model::wire::session::{StreamHead, StreamRequest};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Mutex, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::engine::Containers;
+use crate::engine::http::{Body, EngineError, full};
+use crate::transport::Identity;
+use crate::transport::link::{Link, LinkError, post};
+
+/// Chunks that may wait for a slow manager, and bytes read at once from a raw stream.
+const CHUNKS: usize = 8;
+const CHUNK: usize = 32 << 10;
+
+/// The streams of one session. They share one connection, which is opened with the first.
+#[derive(Clone)]
+pub(super) struct Streams {
+    address: String,
+    identity: Arc<Identity>,
+    engine: Arc<dyn Containers>,
+    link: Arc<Mutex<Option<Link>>>,
+}
+
+/// The manager or its client has gone.
+struct Gone;
+
+impl Streams {
+    pub(super) fn new(address: &str, identity: Arc<Identity>, engine: Arc<dyn Containers>) -> Self {
+        Streams { address: address.to_owned(), identity, engine, link: Arc::default() }
+    }
+
+    /// Serves one stream to its end.
+    pub(super) async fn serve(self, stream: u64, request: StreamRequest) {
+        let (chunks, receiver) = mpsc::channel::<Bytes>(CHUNKS);
+        let output = ReceiverStream::new(receiver).map(|bytes| Ok(Frame::data(bytes)));
+        let output = post(&format!("/stream/{stream}"), BodyExt::boxed(StreamBody::new(output)));
+        let input = match self.open(output).await {
+            Ok(response) if response.status() == StatusCode::OK => response.into_body(),
+            Ok(response) => {
+                tracing::debug!(stream, status = %response.status(), "the stream is not wanted any more");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(stream, %error, "cannot open a stream");
+                return;
+            }
+        };
+        // Who asked has gone: nobody is left to be told.
+        let _ = self.pass(request, Input { body: input, rest: BytesMut::new() }, chunks).await;
+    }
+
+    async fn open(&self, request: Request<Body>) -> Result<http::Response<Incoming>, LinkError> {
+        let mut link = {
+            let mut shared = self.link.lock().await;
+            match shared.as_ref().filter(|link| !link.is_closed()) {
+                Some(link) => link.clone(),
+                None => {
+                    let link = Link::open(&self.address, self.identity.client()).await?;
+                    shared.insert(link).clone()
+                }
+            }
+        };
+        link.send(request).await
+    }
+
+    async fn pass(
+        &self,
+        asked: StreamRequest,
+        mut input: Input,
+        chunks: mpsc::Sender<Bytes>,
+    ) -> Result<(), Gone> {
+        let length = asked
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()))
+            .and_then(|(_, value)| value.parse().ok())
+            .unwrap_or(0);
+        let body = input.exactly(length).await?;
+        let Some(request) = request(&asked, body) else {
+            return refuse(&chunks, StatusCode::BAD_REQUEST, "the request is not valid HTTP").await;
+        };
+        let answer = tokio::select! {
+            () = chunks.closed() => return Err(Gone),
+            answer = self.engine.request(request) => answer,
+        };
+        let mut response = match answer {
+            Ok(response) => response,
+            Err(error @ (EngineError::Away { .. } | EngineError::Silent(_))) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return refuse(&chunks, status, &error.to_string()).await;
+            }
+            Err(error @ EngineError::Refused { .. }) => {
+                return refuse(&chunks, StatusCode::BAD_GATEWAY, &error.to_string()).await;
+            }
+        };
+        let text = |v: &HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(k, v)| (k.to_string(), text(v)));
+        let head = StreamHead { status: response.status().as_u16(), headers: headers.collect() };
+        send_head(&chunks, &head).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgraded = hyper::upgrade::on(&mut response).await.map_err(|_| Gone)?;
+            return both_ways(TokioIo::new(upgraded), input, chunks).await;
+        }
+        let mut body = response.into_body();
+        loop {
+            let frame = tokio::select! {
+                () = chunks.closed() => return Err(Gone),
+                frame = body.frame() => frame,
+            };
+            match frame {
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        chunks.send(bytes).await.map_err(|_| Gone)?;
+                    }
+                }
+                Some(Err(_)) | None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Bytes between manager and engine until both have ended; the end of one way leaves the other open.
+async fn both_ways(
+    raw: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
+    mut input: Input,
+    chunks: mpsc::Sender<Bytes>,
+) -> Result<(), Gone> {
+    let (mut from_engine, mut to_engine) = tokio::io::split(raw);
+    let inward = async {
+        while let Ok(Some(bytes)) = input.next().await {
+            if to_engine.write_all(&bytes).await.is_err() {
+                break;
+            }
+        }
+        // The engine may have closed it already.
+        let _ = to_engine.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let outward = async {
+        loop {
+            let mut buffer = BytesMut::with_capacity(CHUNK);
+            match from_engine.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(_) => chunks.send(buffer.freeze()).await.map_err(|_| Gone)?,
+            }
+        }
+    };
+    // The engine's end is the end: an exec is over when its command is.
+    tokio::select! {
+        () = inward => Ok(()),
+        end = outward => end,
+        () = chunks.closed() => Err(Gone),
+    }
+}
+
+/// Bytes from the manager.
+struct Input {
+    body: Incoming,
+    rest: BytesMut,
+}
+
+impl Input {
+    async fn next(&mut self) -> Result<Option<Bytes>, Gone> {
+        if !self.rest.is_empty() {
+            return Ok(Some(self.rest.split().freeze()));
+        }
+        loop {
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(Some(bytes));
+                    }
+                }
+                Some(Err(_)) => return Err(Gone),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The first `length` bytes; what came with them is kept.
+    async fn exactly(&mut self, length: usize) -> Result<Bytes, Gone> {
+        let mut taken = BytesMut::new();
+        while taken.len() < length {
+            let Some(bytes) = self.next().await? else { return Err(Gone) };
+            taken.extend_from_slice(&bytes);
+        }
+        self.rest = taken.split_off(length);
+        Ok(taken.freeze())
+    }
+}
+
+/// The request for the engine; none when it is no valid HTTP.
+fn request(asked: &StreamRequest, body: Bytes) -> Option<Request<Body>> {
+    let mut request = Request::builder().method(asked.method.as_str()).uri(asked.path.as_str());
+    let headers = request.headers_mut()?;
+    headers.insert(HOST, HeaderValue::from_static("engine"));
+    for (name, value) in &asked.headers {
+        let name: HeaderName = name.parse().ok()?;
+        // The body is sent whole, so hyper says how long it is.
+        if name != HOST && name != CONTENT_LENGTH {
+            headers.append(name, value.parse().ok()?);
+        }
+    }
+    request.body(full(body)).ok()
+}
+
+async fn send_head(chunks: &mpsc::Sender<Bytes>, head: &StreamHead) -> Result<(), Gone> {
+    let frame = encode(head).map_err(|_| Gone)?;
+    chunks.send(Bytes::from(frame)).await.map_err(|_| Gone)
+}
+
+async fn refuse(
+    chunks: &mpsc::Sender<Bytes>,
+    status: StatusCode,
+    message: &str,
+) -> Result<(), Gone> {
+    let headers = vec![(String::from("content-type"), String::from("application/json"))];
+    send_head(chunks, &StreamHead { status: status.as_u16(), headers }).await?;
+    let body = json!({"message": message}).to_string();
+    chunks.send(Bytes::from(body)).await.map_err(|_| Gone)
+}

@@ -1,0 +1,9 @@
+//! The way to the managers: one TLS port, HTTP/2, certificates of the cluster's own authority.
+//!
+//! [`identity`] is who this host is, [`link`] a connection to one manager.
+
+pub mod identity;
+pub mod link;
+
+pub use identity::{Identity, IdentityError};
+pub use link::{Link, LinkError};
