@@ -1,11 +1,87 @@
 //! Makes one host do what the managers ordered: the acting half of the agent.
+//!
+//! Read in this order: [`membership`] (is this host a node?), [`session`] (orders down, reports up),
+//! [`orders`] and [`ledger`] (what is kept), [`worker`] and [`engine`] (orders become containers),
+//! [`plane`] (what the data plane does for them), [`socket`] (the API of this host), [`supervise`] (the
+//! manager's process). What is decided is decided in `agent_core`.
 
 pub mod clock;
+pub mod config;
 pub mod disk;
 pub mod engine;
 pub mod ledger;
+pub mod membership;
+pub mod networks;
 pub mod orders;
 pub mod plane;
 pub mod session;
+pub mod socket;
+pub mod supervise;
 pub mod transport;
 pub mod worker;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use config::{Config, Flags, LogFormat};
+use engine::Docker;
+use membership::Membership;
+use plane::{Net, NoNet};
+use socket::Socket;
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the settings cannot be used or the socket cannot be opened.
+pub fn run(flags: Flags) -> anyhow::Result<()> {
+    let config = flags.resolve()?;
+    log_to_stderr(config.log_format);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("SWARMCTL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    disk::make_dir(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    let listener = socket::listen(&config.socket)
+        .await
+        .with_context(|| format!("cannot serve {}", config.socket.display()))?;
+    let engine = Arc::new(Docker::new(&config.engine));
+    let net: Arc<dyn Net> = Arc::new(NoNet::default());
+    let membership = Membership::new(config.clone(), engine, net);
+    let stop = CancellationToken::new();
+    let served =
+        tokio::spawn(Socket::new(&config.engine, membership.clone()).serve(listener, stop.clone()));
+    tracing::info!(socket = %config.socket.display(), "serving the Docker API");
+    if let Err(error) = membership.resume().await {
+        // The socket goes on: it is how a person finds out, and how the host can leave.
+        tracing::error!(%error, "this host is a node, but cannot act as one");
+    }
+    let removals = membership.clone();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = removals.watch_for_removal() => {}
+    }
+    tracing::info!("stopping; containers go on");
+    membership.stop().await;
+    stop.cancel();
+    served.await?;
+    // Somebody else may have removed it.
+    let _ = disk::remove(&config.socket);
+    Ok(())
+}

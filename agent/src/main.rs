@@ -1,3 +1,16 @@
-//! The program `agent`.
+//! The program `agent`: makes one host do what the managers ordered.
 
-fn main() {}
+use std::process::ExitCode;
+
+use agent::config::Flags;
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match agent::run(Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("agent: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The orders on this host: taken in from the session, put on disk, handed to worker and data plane.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::wire::orders::{Delta, Fence, Orders};
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ pub struct Desk {
     latest: watch::Sender<Option<Arc<Orders>>>,
     durable: watch::Sender<Option<Arc<Orders>>>,
     ledger: Ledger,
+    /// The node leaves: what managers order does not count any more.
+    closed: AtomicBool,
 }
 
 impl Desk {
@@ -21,7 +24,12 @@ impl Desk {
     pub fn open(ledger: Ledger) -> Arc<Desk> {
         let kept = ledger.orders().map(Arc::new);
         let latest = watch::Sender::new(kept.clone());
-        Arc::new(Desk { latest, durable: watch::Sender::new(kept), ledger })
+        Arc::new(Desk {
+            latest,
+            durable: watch::Sender::new(kept),
+            ledger,
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// The newest.
@@ -54,8 +62,9 @@ impl Desk {
         self.enter(take_delta(have.as_deref(), delta))
     }
 
-    /// Orders of our own making: nothing should run here any more.
-    pub fn nothing(&self) {
+    /// Orders of our own making: nothing should run here any more, and no manager is asked.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         let mut orders = self.latest.borrow().as_deref().cloned().unwrap_or_default();
         orders.tasks.clear();
         orders.networks.clear();
@@ -68,6 +77,9 @@ impl Desk {
     }
 
     fn enter(&self, intake: Intake) -> bool {
+        if self.closed.load(Ordering::SeqCst) {
+            return true;
+        }
         match intake {
             Intake::New(orders) => {
                 self.latest.send_replace(Some(Arc::from(orders)));

@@ -30,6 +30,10 @@ pub struct LocalTask {
     /// The file of its network namespace as the engine names it; empty when the engine has none.
     pub netns: String,
     pub addresses: BTreeMap<NetworkId, Ipv4Addr>,
+    /// Its address on the engine's own default bridge.
+    pub engine_address: Option<Ipv4Addr>,
+    /// It shares the host's network.
+    pub host_network: bool,
 }
 
 /// The data plane did not do what was asked; nothing of the container has been made.

@@ -25,7 +25,7 @@ use serde_json::Value;
 pub use docker::Docker;
 pub use http::EngineError;
 pub use image::ImageWish;
-pub use seen::Seen;
+pub use seen::{Place, Seen};
 
 use crate::plane::Sent;
 

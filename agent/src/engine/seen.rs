@@ -1,5 +1,7 @@
 //! Reads the engine's description of a container (`GET /containers/{id}/json`).
 
+use std::net::Ipv4Addr;
+
 use agent_core::worker::{Container, Exit, Health, Phase};
 use model::TaskId;
 use model::spec::{PortConfig, Protocol, PublishMode};
@@ -15,8 +17,18 @@ const MAX_OUTPUT: usize = 1024;
 pub struct Seen {
     pub task: TaskId,
     pub container: Container,
+    pub place: Place,
+}
+
+/// Where a running container is on the network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
     /// The file of its network namespace; empty while it does not run.
     pub netns: String,
+    /// Its address on the engine's own default bridge.
+    pub engine_address: Option<Ipv4Addr>,
+    /// It shares the host's network.
+    pub host_network: bool,
 }
 
 impl Seen {
@@ -34,8 +46,13 @@ impl Seen {
             phase: phase(document.get("State")?),
             ports: ports(document),
         };
-        let netns = document.pointer("/NetworkSettings/SandboxKey").and_then(Value::as_str);
-        Some(Seen { task, container, netns: netns.unwrap_or("").to_owned() })
+        let text = |place: &str| document.pointer(place).and_then(Value::as_str).unwrap_or("");
+        let place = Place {
+            netns: text("/NetworkSettings/SandboxKey").to_owned(),
+            engine_address: text("/NetworkSettings/Networks/bridge/IPAddress").parse().ok(),
+            host_network: text("/HostConfig/NetworkMode") == "host",
+        };
+        Some(Seen { task, container, place })
     }
 }
 
@@ -156,7 +173,7 @@ mod tests {
             let seen = Seen::read(&document(state)).expect("ours");
             assert_eq!(seen.container.phase, phase);
             assert_eq!(seen.container.ports.len(), 1);
-            assert_eq!(seen.netns, "/run/docker/netns/1");
+            assert_eq!(seen.place.netns, "/run/docker/netns/1");
         }
     }
 

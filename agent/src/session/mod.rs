@@ -7,7 +7,7 @@
 mod stream;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +32,8 @@ use crate::worker::Reports;
 
 /// How long a manager may take from the request to its first frame.
 const HELLO: Duration = Duration::from_secs(3);
+/// How long a session waits for the engine's first description of the host.
+const ENGINE: Duration = Duration::from_secs(5);
 /// Reports that were not acknowledged are sent again after this.
 const AGAIN: Duration = Duration::from_secs(2);
 /// Between two tries: from the first to the second, with up to as much again by chance.
@@ -203,6 +205,11 @@ impl Session {
         let mut link = Link::open(address, tls).await?;
         let (frames, receiver) = mpsc::channel::<Bytes>(FRAMES);
         let stream = ReceiverStream::new(receiver).map(|bytes| Ok(Frame::data(bytes)));
+        // A host must not describe itself as one without CPUs because its engine is late.
+        let mut described = self.description.clone();
+        let known = described.wait_for(|d| !d.engine.version.is_empty());
+        // Without an engine it says so: names and routes are still worth a session.
+        let _ = timeout(ENGINE, known).await;
         let hello = FromAgent::Hello {
             protocol: PROTOCOL,
             description: self.description.borrow().clone(),
@@ -376,9 +383,4 @@ impl Frames {
             }
         }
     }
-}
-
-/// A lock that nobody leaves poisoned.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! Who this host is: its certificate and key, the root that it trusts, and the TLS settings made of them.
 //!
-//! Files, below the data directory's `certs/`, each readable by root only: `node.crt`, `node.key`,
+//! Files, below the data directory's `certificates/`, each readable by root only: `node.crt`, `node.key`,
 //! `ca.crt`. The orchestrator of the same host uses the same files.
 
 use std::io;
@@ -54,7 +54,7 @@ pub struct Certs {
 impl Certs {
     #[must_use]
     pub fn below(data_dir: &Path) -> Certs {
-        Certs { directory: data_dir.join("certs") }
+        Certs { directory: data_dir.join("certificates") }
     }
 
     #[must_use]

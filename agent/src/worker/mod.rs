@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::files::Files;
-use crate::engine::{Containers, EngineError, Happened, Seen};
+use crate::engine::{Containers, EngineError, Happened, Place, Seen};
 use crate::ledger::Ledger;
 use crate::plane::{LocalTask, Net};
 
@@ -102,7 +102,7 @@ pub fn spawn(tools: Tools, sources: Sources, stop: CancellationToken) -> Handle 
         events: sender.clone(),
         flights: BTreeMap::new(),
         next_flight: 0,
-        netns: BTreeMap::new(),
+        places: BTreeMap::new(),
         kept,
         routed: None,
         engine_here: false,
@@ -126,8 +126,8 @@ struct Shell {
     events: mpsc::UnboundedSender<Event>,
     flights: BTreeMap<TaskId, Flight>,
     next_flight: u64,
-    /// Network namespace files by container.
-    netns: BTreeMap<String, String>,
+    /// Where containers are on the network, by id.
+    places: BTreeMap<String, Place>,
     /// What the ledger has.
     kept: BTreeMap<TaskId, Kept>,
     /// What the data plane was last told.
@@ -207,8 +207,8 @@ impl Shell {
     }
 
     fn remember(&mut self, seen: Option<&Seen>) {
-        if let Some(seen) = seen.filter(|s| !s.netns.is_empty()) {
-            self.netns.insert(seen.container.id.clone(), seen.netns.clone());
+        if let Some(seen) = seen {
+            self.places.insert(seen.container.id.clone(), seen.place.clone());
         }
     }
 
@@ -330,12 +330,15 @@ impl Shell {
         for (task, container, pid) in self.core.running() {
             let Some(order) = latest.tasks.get(&task) else { continue };
             let addresses = order.attachments.iter().map(|a| (a.network, a.address)).collect();
+            let place = self.places.get(&container.id).cloned().unwrap_or_default();
             local.push(LocalTask {
                 task,
                 container: container.id.clone(),
                 pid,
-                netns: self.netns.get(&container.id).cloned().unwrap_or_default(),
+                netns: place.netns,
                 addresses,
+                engine_address: place.engine_address,
+                host_network: place.host_network,
             });
         }
         let same = self
@@ -345,7 +348,7 @@ impl Shell {
         if !same {
             let ids: std::collections::BTreeSet<&str> =
                 local.iter().map(|l| l.container.as_str()).collect();
-            self.netns.retain(|id, _| ids.contains(id.as_str()));
+            self.places.retain(|id, _| ids.contains(id.as_str()));
             self.tools.net.apply(latest.clone(), local.clone());
             self.routed = Some((latest, local));
         }

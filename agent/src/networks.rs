@@ -1,0 +1,169 @@
+//! The engine's half of a cluster network: a plain bridge network on the bridge that the data plane owns.
+//!
+//! The data plane makes bridge and tunnel; the engine is told to use that bridge, so that containers get
+//! their addresses and namespaces the ordinary way. The engine's network is found again by its label.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::Method;
+use model::NetworkId;
+use model::wire::orders::NetworkOrder;
+use serde_json::{Value, json};
+
+use crate::engine::EngineError;
+use crate::engine::http::Endpoint;
+
+/// The label that says which cluster network a network of the engine belongs to.
+pub const LABEL: &str = "swarmctl.network";
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Whether an engine's network is a half of a cluster network.
+#[must_use]
+pub fn is_half(network: &Value) -> bool {
+    label(network).is_some()
+}
+
+fn label(network: &Value) -> Option<NetworkId> {
+    network.get("Labels")?.get(LABEL)?.as_str()?.parse().ok()
+}
+
+/// The engine's half shown as what it is a half of.
+#[must_use]
+pub fn as_overlay(mut network: Value) -> Value {
+    if let Some(id) = label(&network) {
+        network["Id"] = json!(id);
+    }
+    network["Driver"] = json!("overlay");
+    network["Scope"] = json!("swarm");
+    if let Some(labels) = network.get_mut("Labels").and_then(Value::as_object_mut) {
+        labels.remove(LABEL);
+    }
+    network
+}
+
+/// The create body of the engine's half.
+fn body(order: &NetworkOrder, name: &str, bridge: &str, mtu: u32) -> Value {
+    let mut labels = order.labels.clone();
+    labels.insert(LABEL.to_owned(), order.id.to_string());
+    json!({
+        "Name": name,
+        "Driver": "bridge",
+        "Internal": order.internal,
+        "Labels": labels,
+        "IPAM": {"Driver": "default", "Config": [
+            {"Subnet": order.subnet.to_string(), "Gateway": order.gateway.to_string()},
+        ]},
+        "Options": {
+            "com.docker.network.bridge.name": bridge,
+            "com.docker.network.driver.mtu": mtu.to_string(),
+        },
+    })
+}
+
+/// Every half on this host: the engine's id by cluster network.
+///
+/// # Errors
+/// As [`EngineError`] says.
+pub async fn halves(engine: &Endpoint) -> Result<BTreeMap<NetworkId, Value>, EngineError> {
+    let path = format!("/networks?filters=%7B%22label%22%3A%5B%22{LABEL}%22%5D%7D");
+    let list = engine.json(Method::GET, &path, None, DEADLINE).await?;
+    let list = list.as_array().cloned().unwrap_or_default();
+    Ok(list.into_iter().filter_map(|n| Some((label(&n)?, n))).collect())
+}
+
+/// Makes the engine's half unless it is there; gives the engine's id.
+///
+/// # Errors
+/// As [`EngineError`] says; asking again is safe.
+pub async fn ensure(
+    engine: &Endpoint,
+    order: &NetworkOrder,
+    bridge: &str,
+    mtu: u32,
+) -> Result<String, EngineError> {
+    if let Some(half) = halves(engine).await?.get(&order.id) {
+        let id = id_of(half);
+        let gateway = half.pointer("/IPAM/Config/0/Gateway").and_then(Value::as_str);
+        let subnet = half.pointer("/IPAM/Config/0/Subnet").and_then(Value::as_str);
+        let same = gateway == Some(order.gateway.to_string().as_str())
+            && subnet == Some(order.subnet.to_string().as_str());
+        if same {
+            return Ok(id);
+        }
+        // Of an earlier membership, or the managers gave this node another address: without a
+        // container on it, it can be made anew.
+        remove(engine, &id).await?;
+    }
+    let mut last = None;
+    let id = order.id.to_string();
+    // Some engines refuse two networks of one name, and somebody may have a network of that name.
+    for name in [order.name.clone(), format!("{}-{}", order.name, &id[..8])] {
+        let body = body(order, &name, bridge, mtu);
+        match engine.json(Method::POST, "/networks/create", Some(&body), DEADLINE).await {
+            Ok(made) => return Ok(id_of(&made)),
+            Err(error @ EngineError::Refused { status: 409, .. }) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| EngineError::Silent(String::from("no name was tried"))))
+}
+
+fn id_of(network: &Value) -> String {
+    network.get("Id").and_then(Value::as_str).unwrap_or("").to_owned()
+}
+
+/// Removes one of the engine's networks; one that is not there is no error.
+///
+/// # Errors
+/// As [`EngineError`] says; it is refused while a container is attached.
+pub async fn remove(engine: &Endpoint, id: &str) -> Result<(), EngineError> {
+    match engine.call(Method::DELETE, &format!("/networks/{id}"), None, DEADLINE).await {
+        Err(error) if error.is_not_found() => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Removes every half that `wanted` does not name and that no container is on. Gives how many are left.
+///
+/// # Errors
+/// As [`EngineError`] says, when the engine cannot be asked at all.
+pub async fn remove_others(
+    engine: &Endpoint,
+    wanted: impl Fn(NetworkId) -> bool,
+) -> Result<usize, EngineError> {
+    let mut left = 0;
+    for (network, half) in halves(engine).await? {
+        if !wanted(network)
+            && let Err(error) = remove(engine, &id_of(&half)).await
+        {
+            // A container that is being removed still holds it; there is a next time.
+            tracing::debug!(%network, %error, "cannot remove the engine's network yet");
+            left += 1;
+        }
+    }
+    Ok(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Id;
+
+    use super::*;
+
+    #[test]
+    fn a_half_is_known_by_its_label_and_shown_as_the_overlay() {
+        let id = NetworkId(Id(7));
+        let half = json!({"Id": "e", "Name": "front", "Driver": "bridge", "Scope": "local",
+                          "Labels": {LABEL: id.to_string(), "k": "v"}});
+        assert!(is_half(&half));
+        assert!(!is_half(&json!({"Name": "front", "Labels": {"k": "v"}})));
+        assert!(!is_half(&json!({"Name": "front", "Labels": null})));
+        assert_eq!(
+            as_overlay(half),
+            json!({"Id": id, "Name": "front", "Driver": "overlay", "Scope": "swarm",
+                   "Labels": {"k": "v"}})
+        );
+    }
+}

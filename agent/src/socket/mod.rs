@@ -1,0 +1,241 @@
+//! The socket: the Docker Engine API of this host, with the cluster in it.
+//!
+//! The swarm part goes to the manager of this host, everything else to the engine, byte for byte: streams,
+//! upgrades and half-closed connections included. A few answers are put together from both. Read `route`
+//! for who answers what, `pass` for how requests are handed on, `merge` for answers made of two.
+
+mod merge;
+mod pass;
+mod reply;
+mod route;
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::api::{InitRequest, JoinBody};
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::http::{Body, Endpoint};
+use crate::engine::image::Images;
+use crate::membership::{Force, Membership, MembershipError};
+
+use reply::{Answer, message};
+use route::{Asked, Who};
+
+/// The largest body that is read here instead of being passed on, bytes.
+const MAX_BODY: usize = 4 << 20;
+/// How long open requests may go on when the agent stops.
+const GRACE: Duration = Duration::from_millis(500);
+/// Groups whose members may use the socket, the first that exists.
+const GROUPS: [&str; 2] = ["swarmctl", "docker"];
+
+/// Docker's text on a host that is no node.
+const NOT_IN_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+/// Docker's text on a worker.
+const WORKER: &str = "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.";
+
+/// What the socket hands requests to.
+pub struct Socket {
+    engine: Endpoint,
+    membership: Membership,
+    images: Images,
+    versions: merge::Versions,
+}
+
+impl Socket {
+    #[must_use]
+    pub fn new(engine: &Path, membership: Membership) -> Arc<Socket> {
+        Arc::new(Socket {
+            engine: Endpoint::new(engine),
+            membership,
+            images: Images::default(),
+            versions: merge::Versions::default(),
+        })
+    }
+
+    /// The manager of this host; Docker's refusal when there is none.
+    fn manager(&self) -> Result<Endpoint, Answer> {
+        let view = self.membership.view().borrow().clone();
+        if view.is_manager() {
+            Ok(Endpoint::new(self.membership.api_socket()))
+        } else {
+            let text = if view.member.is_some() { WORKER } else { NOT_IN_SWARM };
+            Err(message(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
+    }
+
+    /// Answers requests until `stop`.
+    pub async fn serve(self: Arc<Self>, listener: UnixListener, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            let stream = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file descriptors: others will be closed.
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                },
+            };
+            connections.spawn(self.clone().connection(stream, stop.clone()));
+        }
+        connections.close();
+        // Streams (logs, exec) would go on for ever.
+        let _ = tokio::time::timeout(GRACE, connections.wait()).await;
+    }
+
+    async fn connection(self: Arc<Self>, stream: UnixStream, stop: CancellationToken) {
+        let socket = self.clone();
+        let service = service_fn(move |request| {
+            let socket = socket.clone();
+            async move { Ok::<_, std::convert::Infallible>(socket.answer(request).await) }
+        });
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.preserve_header_case(true).timer(TokioTimer::new());
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a client's connection ended");
+        }
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let asked = match route::asked(request.uri()) {
+            Ok(asked) => asked,
+            Err(error) => {
+                return reply::finish(message(StatusCode::BAD_REQUEST, &error.to_string()));
+            }
+        };
+        let who = route::who(request.method(), &asked.path);
+        let result = self.dispatch(who, &asked, request).await;
+        reply::finish(result.unwrap_or_else(|refusal| refusal))
+    }
+
+    /// The answer; a refusal is one too.
+    async fn dispatch(
+        &self,
+        who: Who,
+        asked: &Asked,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Answer> {
+        match who {
+            Who::Ping => Ok(reply::ping(&self.membership.view().borrow())),
+            Who::Info => self.info(asked).await,
+            Who::Version => self.version(asked).await,
+            Who::Events => self.events(asked, request).await,
+            Who::Init => {
+                let body: InitRequest = read(request).await?;
+                let node = changed(self.membership.init(body).await)?;
+                Ok(reply::json(StatusCode::OK, &node))
+            }
+            Who::Join => {
+                let body: JoinBody = read(request).await?;
+                changed(self.membership.join(body).await)?;
+                Ok(reply::empty(StatusCode::OK))
+            }
+            Who::Leave => {
+                let force = route::is_yes(route::query(&asked.path, "force"));
+                let force = if force { Force::Yes } else { Force::No };
+                changed(self.membership.leave(force).await)?;
+                Ok(reply::empty(StatusCode::OK))
+            }
+            Who::Networks => self.networks(asked, request).await,
+            Who::NetworkCreate => self.create_network(asked, request).await,
+            Who::Network => self.network(asked, request).await,
+            Who::Distribution => self.distribution(asked, request).await,
+            Who::Manager => {
+                let manager = self.manager()?;
+                pass::on(&manager, &asked.path, request).await
+            }
+            Who::Engine => self.to_engine(asked, request).await,
+        }
+    }
+
+    /// Hands a request to the engine, in a version that it speaks.
+    async fn to_engine(&self, asked: &Asked, request: Request<Incoming>) -> Result<Answer, Answer> {
+        let (min, max) = self.versions.of(&self.engine).await;
+        let path = route::for_engine(asked, min, max);
+        pass::on(&self.engine, &path, request).await
+    }
+
+    /// Clients pin images by asking this first, and wait for it: an unreachable registry is answered at once.
+    async fn distribution(
+        &self,
+        asked: &Asked,
+        request: Request<Incoming>,
+    ) -> Result<Answer, Answer> {
+        let path = asked.path.split('?').next().unwrap_or("");
+        let image = path.trim_start_matches("/distribution/").trim_end_matches("/json");
+        let wish = crate::engine::ImageWish { image: image.to_owned(), ..Default::default() };
+        let registry = wish.registry();
+        if !self.versions.has_proxy(&self.engine).await && !self.images.reaches(&registry).await {
+            let text = format!("registry {registry} cannot be reached from this host");
+            return Err(message(StatusCode::SERVICE_UNAVAILABLE, &text));
+        }
+        self.to_engine(asked, request).await
+    }
+}
+
+/// Reads a JSON body.
+async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
+    let bytes = whole(request.into_body()).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| message(StatusCode::BAD_REQUEST, &format!("the request's body: {e}")))
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, Answer> {
+    let body = Limited::new(body, MAX_BODY).collect().await;
+    body.map(http_body_util::Collected::to_bytes)
+        .map_err(|e| message(StatusCode::BAD_REQUEST, &format!("the request's body: {e}")))
+}
+
+fn changed<T>(result: Result<T, MembershipError>) -> Result<T, Answer> {
+    result.map_err(|error| {
+        let status = StatusCode::from_u16(error.status());
+        message(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &error.to_string())
+    })
+}
+
+/// Opens the socket's file: for root, and for the members of a group if there is one.
+///
+/// # Errors
+/// Those of the file system; and when another agent serves the socket.
+pub async fn listen(path: &Path) -> io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    if UnixStream::connect(path).await.is_ok() {
+        let text = "another program serves this socket; does an agent run already?";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+    }
+    crate::disk::remove(path)?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    let group = GROUPS.iter().find_map(|name| nix::unistd::Group::from_name(name).ok()?);
+    if let Some(group) = group {
+        std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
+    }
+    Ok(listener)
+}
