@@ -1,0 +1,282 @@
+//! Calls the API: one request, one answer, over a unix socket or TCP.
+//!
+//! A new connection for each call: a command makes few, and the socket is local. What the server
+//! refuses comes back as [`CallError::Refused`] with its own message.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Where the API is when nothing else is said.
+pub const DEFAULT_HOST: &str = "unix:///run/swarmctl/docker.sock";
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a call gave no answer to use.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nothing was sent.
+    #[error("{0:?} is no address of an API (unix:///path or tcp://host:port)")]
+    Address(String),
+    /// Nothing was sent.
+    #[error("cannot connect to {host}: {reason} (is the agent running? another address: --host or SWARMCTL_HOST)")]
+    Unreachable { host: String, reason: String },
+    /// The connection broke: the request may have been carried out.
+    #[error("the connection to {host} broke before the answer was complete; the request may have been carried out")]
+    Broken {
+        host: String,
+        #[source]
+        source: hyper::Error,
+    },
+    /// The server's own words.
+    #[error("{message}")]
+    Refused { status: StatusCode, message: String },
+    /// The server answered something else than this version understands.
+    #[error("the answer to {what} is not understood")]
+    Malformed {
+        what: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl CallError {
+    /// True when the server says that there is no such thing.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, CallError::Refused { status: StatusCode::NOT_FOUND, .. })
+    }
+}
+
+/// The address of an API.
+#[derive(Clone, Debug)]
+pub struct Client {
+    host: String,
+    address: Address,
+}
+
+#[derive(Clone, Debug)]
+enum Address {
+    Unix(PathBuf),
+    Tcp(String),
+}
+
+impl Client {
+    /// From `unix:///path` or `tcp://host:port`.
+    ///
+    /// # Errors
+    /// [`CallError::Address`] for any other form.
+    pub fn new(host: &str) -> Result<Client, CallError> {
+        let address = if let Some(path) = host.strip_prefix("unix://") {
+            Address::Unix(PathBuf::from(path))
+        } else if let Some(rest) = host.strip_prefix("tcp://").or(host.strip_prefix("http://")) {
+            Address::Tcp(rest.trim_end_matches('/').to_owned())
+        } else {
+            return Err(CallError::Address(host.to_owned()));
+        };
+        Ok(Client { host: host.to_owned(), address })
+    }
+
+    /// The address as it was given.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// `GET`, an object or list back.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let answer = self.send(Method::GET, path, &[], Bytes::new()).await?;
+        self.read(path, answer).await
+    }
+
+    /// `POST` with a body, an object back; an empty answer reads as JSON's null.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn post<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, CallError> {
+        self.post_with(path, &[], body).await
+    }
+
+    /// [`Client::post`] with further headers.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn post_with<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &B,
+    ) -> Result<T, CallError> {
+        let bytes = serde_json::to_vec(body)
+            .map_err(|source| CallError::Malformed { what: format!("POST {path}"), source })?;
+        let answer = self.send(Method::POST, path, headers, Bytes::from(bytes)).await?;
+        self.read(path, answer).await
+    }
+
+    /// `DELETE`.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn delete(&self, path: &str) -> Result<(), CallError> {
+        self.send(Method::DELETE, path, &[], Bytes::new()).await.map(drop)
+    }
+
+    /// Sends a request; the answer's body is the caller's to read. A refusal is an error.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, CallError> {
+        let broken = |source| CallError::Broken { host: self.host.clone(), source };
+        let mut request = Request::builder().method(method).uri(path).header("host", "swarmctl");
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request =
+            request.body(Full::new(body)).map_err(|_| CallError::Address(path.to_owned()))?;
+        let answer = match &self.address {
+            Address::Unix(path) => {
+                let stream = self.connected(tokio::net::UnixStream::connect(path)).await?;
+                exchange(stream, request).await.map_err(broken)?
+            }
+            Address::Tcp(address) => {
+                let stream = self.connected(tokio::net::TcpStream::connect(address)).await?;
+                exchange(stream, request).await.map_err(broken)?
+            }
+        };
+        if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+        Err(CallError::Refused { status, message: message_of(status, &bytes) })
+    }
+
+    async fn connected<S>(
+        &self,
+        connect: impl Future<Output = std::io::Result<S>>,
+    ) -> Result<S, CallError> {
+        let unreachable = |reason| CallError::Unreachable { host: self.host.clone(), reason };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        answer: Response<Incoming>,
+    ) -> Result<T, CallError> {
+        let bytes = answer
+            .into_body()
+            .collect()
+            .await
+            .map_err(|source| CallError::Broken { host: self.host.clone(), source })?
+            .to_bytes();
+        let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+        serde_json::from_slice(text)
+            .map_err(|source| CallError::Malformed { what: path.to_owned(), source })
+    }
+}
+
+/// One request over a fresh connection, which lives on for as long as the answer's body is read.
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, hyper::Error>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await
+}
+
+/// Docker's error body, or what there is instead.
+fn message_of(status: StatusCode, body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        message: String,
+    }
+    match serde_json::from_slice::<Error>(body) {
+        Ok(error) => error.message,
+        Err(_) if body.is_empty() => format!("the server answered {status} and no reason"),
+        Err(_) => format!("the server answered {status}: {}", String::from_utf8_lossy(body).trim()),
+    }
+}
+
+/// Percent-encodes one value of a query.
+#[must_use]
+pub fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// A `filters=` query value: key to values.
+#[must_use]
+pub fn filters(pairs: &[(&str, &str)]) -> String {
+    let mut map = std::collections::BTreeMap::<&str, std::collections::BTreeMap<&str, bool>>::new();
+    for (key, value) in pairs {
+        map.entry(key).or_default().insert(value, true);
+    }
+    encoded(&serde_json::to_string(&map).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_words_are_shown() {
+        let status = StatusCode::NOT_FOUND;
+        assert_eq!(message_of(status, br#"{"message":"service web not found"}"#), "service web not found");
+        assert_eq!(message_of(status, b""), "the server answered 404 Not Found and no reason");
+    }
+
+    #[test]
+    fn filters_are_docker_s_map_form() {
+        assert_eq!(
+            filters(&[("name", "web"), ("name", "db")]),
+            encoded(r#"{"name":{"db":true,"web":true}}"#)
+        );
+    }
+
+    #[test]
+    fn an_address_of_another_form_is_refused() {
+        assert!(Client::new("ftp://x").is_err());
+        assert!(Client::new("unix:///run/x.sock").is_ok());
+    }
+}
