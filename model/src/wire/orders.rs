@@ -228,6 +228,16 @@ impl<K: Ord + Copy, V: Clone + PartialEq> Change<K, V> {
         }
     }
 
+    /// The one change that is this and then `later`.
+    #[must_use]
+    pub fn then(mut self, later: Change<K, V>) -> Change<K, V> {
+        self.set.retain(|k, _| !later.gone.contains(k));
+        self.gone.retain(|k| !later.set.contains_key(k));
+        self.set.extend(later.set);
+        self.gone.extend(later.gone);
+        self
+    }
+
     fn apply_to(self, map: &mut BTreeMap<K, V>) {
         map.retain(|k, _| !self.gone.contains(k));
         map.extend(self.set);
@@ -294,6 +304,28 @@ impl Orders {
 }
 
 impl Delta {
+    /// The one delta that is this and then `later`.
+    ///
+    /// # Errors
+    /// [`GapError`] when `later` does not start where this ends; nothing is lost then but the two.
+    pub fn then(self, later: Delta) -> Result<Delta, GapError> {
+        if later.from != self.to {
+            return Err(GapError { have: self.to, from: later.from });
+        }
+        Ok(Delta {
+            from: self.from,
+            to: later.to,
+            node: later.node.or(self.node),
+            cluster: later.cluster.or(self.cluster),
+            tasks: self.tasks.then(later.tasks),
+            networks: self.networks.then(later.networks),
+            services: self.services.then(later.services),
+            secrets: self.secrets.then(later.secrets),
+            configs: self.configs.then(later.configs),
+            peers: self.peers.then(later.peers),
+        })
+    }
+
     /// Nothing but the fence changed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -305,5 +337,38 @@ impl Delta {
             && self.secrets.is_empty()
             && self.configs.is_empty()
             && self.peers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders(revision: u64, peers: &[(u128, &str)]) -> Orders {
+        let peer = |(id, hostname): &(u128, &str)| {
+            let hostname = (*hostname).to_owned();
+            let order = PeerOrder { hostname, address: String::new(), alive: true };
+            (NodeId(crate::Id(*id)), order)
+        };
+        Orders {
+            fence: Fence { term: 1, revision: Revision(revision) },
+            peers: peers.iter().map(peer).collect(),
+            ..Orders::default()
+        }
+    }
+
+    #[test]
+    fn two_deltas_in_one_do_what_both_do() {
+        let first = orders(1, &[(1, "a"), (2, "b")]);
+        let second = orders(2, &[(2, "c"), (3, "d")]);
+        let third = orders(3, &[(1, "e"), (3, "d")]);
+        let both = first
+            .delta_to(&second)
+            .then(second.delta_to(&third))
+            .expect("the second starts where the first ends");
+        let mut taken = first.clone();
+        taken.take(both).expect("it starts at the first");
+        assert_eq!(taken, third);
+        assert!(first.delta_to(&second).then(first.delta_to(&third)).is_err());
     }
 }

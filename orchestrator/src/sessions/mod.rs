@@ -2,8 +2,7 @@
 //! whole or delta frames.
 //!
 //! A session lives on the leader only; when leadership goes, every session ends and its agent
-//! looks for the new leader. Orders go through a one-place mailbox (`watch`): a session that is
-//! slow skips what was overtaken and gets one delta to the newest, so no queue can grow.
+//! looks for the new leader.
 //!
 //! Deliberately absent: any judgement of what frames say (that is the leader loop's) and of who may
 //! connect (that is the transport's, by certificate). Read [`streams`] for logs and exec.
@@ -48,6 +47,8 @@ pub enum What {
     /// Reports to be written and then acknowledged.
     Statuses { seq: u64, reports: Vec<TaskReport> },
     Description { description: NodeDescription },
+    /// The agent's orders have a gap: it wants the whole again.
+    Resend,
     /// The node leaves for good.
     Leaving,
     /// The session is over.

@@ -161,7 +161,6 @@ async fn read(
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<(), End> {
     let silence = Duration::from_millis(settings.silence.0);
-    let (resend, mut resends) = mpsc::channel::<()>(1);
     let incoming = async {
         loop {
             let frame = tokio::time::timeout(silence, frames.next())
@@ -176,24 +175,15 @@ async fn read(
                 FromAgent::Statuses { seq, statuses } => What::Statuses { seq, reports: statuses },
                 FromAgent::Description { description } => What::Description { description },
                 FromAgent::Leaving => What::Leaving,
-                FromAgent::Resend => {
-                    // One pending request is as good as many.
-                    let _ = resend.try_send(());
-                    continue;
-                }
+                FromAgent::Resend => What::Resend,
             };
             sessions.events.send(event(what)).await.map_err(|_| End::Closed)?;
         }
     };
     let outgoing = async {
         loop {
-            tokio::select! {
-                bytes = inlet.next() => {
-                    let bytes = bytes.ok_or(End::Closed)?;
-                    chunks.send(bytes).await.map_err(|_| End::Broken)?;
-                }
-                Some(()) = resends.recv() => inlet.resend(),
-            }
+            let bytes = inlet.next().await.ok_or(End::Closed)?;
+            chunks.send(bytes).await.map_err(|_| End::Broken)?;
         }
     };
     tokio::select! {
