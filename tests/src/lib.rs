@@ -1,3 +1,4 @@
 //! What the tests on real hosts share: labs that take themselves down.
 
+pub mod cluster;
 pub mod lab;
