@@ -27,10 +27,14 @@ pub enum CallError {
     #[error("{0:?} is no address of an API (unix:///path or tcp://host:port)")]
     Address(String),
     /// Nothing was sent.
-    #[error("cannot connect to {host}: {reason} (is the agent running? another address: --host or SWARMCTL_HOST)")]
+    #[error(
+        "cannot connect to {host}: {reason} (is the agent running? another address: --host or SWARMCTL_HOST)"
+    )]
     Unreachable { host: String, reason: String },
     /// The connection broke: the request may have been carried out.
-    #[error("the connection to {host} broke before the answer was complete; the request may have been carried out")]
+    #[error(
+        "the connection to {host} broke before the answer was complete; the request may have been carried out"
+    )]
     Broken {
         host: String,
         #[source]
@@ -97,6 +101,16 @@ impl Client {
     /// As [`CallError`] says.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let answer = self.send(Method::GET, path, &[], Bytes::new()).await?;
+        self.read(path, answer).await
+    }
+
+    /// `GET` with the states of tasks under their own names, also those that Docker lacks.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn get_exact<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let exact = [(model::api::EXACT_STATES_HEADER, "exact")];
+        let answer = self.send(Method::GET, path, &exact, Bytes::new()).await?;
         self.read(path, answer).await
     }
 
@@ -262,7 +276,10 @@ mod tests {
     #[test]
     fn the_servers_own_words_are_shown() {
         let status = StatusCode::NOT_FOUND;
-        assert_eq!(message_of(status, br#"{"message":"service web not found"}"#), "service web not found");
+        assert_eq!(
+            message_of(status, br#"{"message":"service web not found"}"#),
+            "service web not found"
+        );
         assert_eq!(message_of(status, b""), "the server answered 404 Not Found and no reason");
     }
 

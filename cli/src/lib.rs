@@ -1,3 +1,12 @@
 //! What the `swarmctl` binary is made of.
+//!
+//! [`commands`] has a file for each group of commands, [`client`] the calls, [`output`] the tables,
+//! [`wait`] the waiting and its progress, [`lab`] the cluster on one machine.
 
+mod ago;
+pub mod client;
+pub mod commands;
 pub mod lab;
+pub mod logs;
+pub mod output;
+pub mod wait;

@@ -31,10 +31,8 @@ pub struct InitArgs {
 
 /// `swarmctl join`
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  swarmctl join --token SWMTKN-1-… 192.0.2.10:2377\n\n\
-                  The token decides the role: `swarmctl token worker` or `swarmctl token manager` on a manager prints it."
-)]
+#[command(after_help = "Example:\n  swarmctl join --token SWMTKN-1-… 192.0.2.10:2377\n\n\
+                  The token decides the role: `swarmctl token worker` or `swarmctl token manager` on a manager prints it.")]
 pub struct JoinArgs {
     /// The join token
     #[arg(long, env = "SWARMCTL_JOIN_TOKEN", hide_env_values = true)]

@@ -1,0 +1,254 @@
+//! `service`: what runs.
+
+use clap::Subcommand;
+use model::api::{Service, Task};
+use model::spec::{ModeKind, PortConfig, ServiceSpec};
+
+use super::task;
+use crate::client::{Client, encoded, filters};
+use crate::logs;
+use crate::output::{Format, Table, render, short};
+use crate::wait;
+
+/// `swarmctl service`
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// List services
+    Ls {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// List the tasks of services, with the reason of everything that does not run
+    Ps {
+        #[arg(required = true)]
+        services: Vec<String>,
+        #[command(flatten)]
+        list: task::ListArgs,
+    },
+    /// Show services with all their properties
+    Inspect {
+        #[arg(required = true)]
+        services: Vec<String>,
+        /// How to print
+        #[arg(long, value_enum, default_value = "json")]
+        format: Format,
+    },
+    /// Change how many replicas services have
+    Scale {
+        /// SERVICE=REPLICAS
+        #[arg(required = true, value_parser = parse_scale)]
+        scales: Vec<(String, u64)>,
+        #[command(flatten)]
+        wait: wait::Args,
+    },
+    /// Go back to the spec before the last update
+    Rollback {
+        service: String,
+        #[command(flatten)]
+        wait: wait::Args,
+    },
+    /// Replace a service's tasks by tasks of a new image or other settings
+    Update(super::update::UpdateArgs),
+    /// Print what a service's tasks wrote
+    Logs(logs::LogsArgs),
+    /// Remove services
+    Rm {
+        #[arg(required = true)]
+        services: Vec<String>,
+    },
+}
+
+/// How services are listed.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+fn parse_scale(text: &str) -> Result<(String, u64), String> {
+    let wrong = || format!("{text:?} is not of the form SERVICE=REPLICAS");
+    let (service, replicas) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let replicas = replicas.parse().map_err(|_| wrong())?;
+    Ok((service.to_owned(), replicas))
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Those of the calls, and of services that do not converge.
+pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()> {
+    match command {
+        ServiceCommand::Ls { list } => ls(client, &[], list).await,
+        ServiceCommand::Ps { services, list } => {
+            let mut ids = Vec::new();
+            for service in services {
+                ids.push(find(client, service).await?.id);
+            }
+            let matching: Vec<(&str, &str)> =
+                ids.iter().map(|id| ("service", id.as_str())).collect();
+            task::list(client, &matching, list).await
+        }
+        ServiceCommand::Inspect { services, format } => {
+            let mut found = Vec::new();
+            for service in services {
+                found.push(find(client, service).await?);
+            }
+            let json = || serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
+            print!("{}", render(*format, &found, json)?);
+            Ok(())
+        }
+        ServiceCommand::Scale { scales, wait } => {
+            let mut ids = Vec::new();
+            for (name, replicas) in scales {
+                let service = find(client, name).await?;
+                let spec = scaled(&service.spec, *replicas)?;
+                update(client, &service, &spec).await?;
+                println!("{name} scaled to {replicas}");
+                ids.push(service.id);
+            }
+            wait::converged(client, &ids, wait).await
+        }
+        ServiceCommand::Rollback { service, wait } => {
+            let found = find(client, service).await?;
+            let path = format!(
+                "/services/{}/update?version={}&rollback=previous",
+                found.id, found.version.index
+            );
+            let _: serde_json::Value = client.post(&path, &*found.spec).await?;
+            println!("{service} rolls back");
+            wait::converged(client, &[found.id], wait).await
+        }
+        ServiceCommand::Update(args) => super::update::run(client, args).await,
+        ServiceCommand::Logs(args) => logs::run(client, args).await,
+        ServiceCommand::Rm { services } => {
+            for service in services {
+                client.delete(&format!("/services/{}", encoded(service))).await?;
+                println!("{service}");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The service that a user means.
+///
+/// # Errors
+/// When there is none or more than one.
+pub async fn find(client: &Client, text: &str) -> anyhow::Result<Service> {
+    Ok(client.get(&format!("/services/{}", encoded(text))).await?)
+}
+
+/// Writes a new spec over the version that was read.
+///
+/// # Errors
+/// The API's refusal; also when another write came between.
+pub async fn update(client: &Client, service: &Service, spec: &ServiceSpec) -> anyhow::Result<()> {
+    let path = format!(
+        "/services/{}/update?version={}&registryAuthFrom=spec",
+        service.id, service.version.index
+    );
+    let answer: Option<model::api::ServiceUpdated> = client.post(&path, spec).await?;
+    for warning in answer.and_then(|a| a.warnings).unwrap_or_default() {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
+}
+
+fn scaled(spec: &ServiceSpec, replicas: u64) -> anyhow::Result<ServiceSpec> {
+    let mut spec = spec.clone();
+    match spec.mode.kind() {
+        ModeKind::Replicated { .. } => {
+            spec.mode = model::spec::ServiceMode::replicated(replicas);
+        }
+        ModeKind::ReplicatedJob { .. } => {
+            if let Some(job) = &mut spec.mode.replicated_job {
+                job.total_completions = Some(replicas);
+            }
+        }
+        ModeKind::Global | ModeKind::GlobalJob => {
+            anyhow::bail!("{} runs on every node and has no number of replicas", spec.name)
+        }
+    }
+    Ok(spec)
+}
+
+/// Lists services.
+///
+/// # Errors
+/// Those of the calls.
+pub async fn ls(client: &Client, matching: &[(&str, &str)], args: &ListArgs) -> anyhow::Result<()> {
+    let mut services: Vec<Service> =
+        client.get(&format!("/services?status=true&filters={}", filters(matching))).await?;
+    services.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+    if args.quiet {
+        for service in &services {
+            println!("{}", service.id);
+        }
+        return Ok(());
+    }
+    let table = || {
+        let mut table = Table::new(&["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]);
+        for service in &services {
+            let container = service.spec.task_template.container_spec.as_ref();
+            let image = container.map_or("", |c| c.image.as_str());
+            table.row(vec![
+                short(&service.id).to_owned(),
+                service.spec.name.clone(),
+                mode(&service.spec).to_owned(),
+                replicas(service),
+                image.split('@').next().unwrap_or_default().to_owned(),
+                ports(&service.endpoint.ports),
+            ]);
+        }
+        table.render()
+    };
+    print!("{}", render(args.format, &services, table)?);
+    Ok(())
+}
+
+fn mode(spec: &ServiceSpec) -> &'static str {
+    match spec.mode.kind() {
+        ModeKind::Replicated { .. } => "replicated",
+        ModeKind::Global => "global",
+        ModeKind::ReplicatedJob { .. } => "replicated job",
+        ModeKind::GlobalJob => "global job",
+    }
+}
+
+fn replicas(service: &Service) -> String {
+    let status = service.service_status.unwrap_or_default();
+    match service.spec.mode.kind() {
+        ModeKind::ReplicatedJob { total, .. } => {
+            format!(
+                "{}/{} ({}/{total} completed)",
+                status.running_tasks, status.desired_tasks, status.completed_tasks
+            )
+        }
+        ModeKind::Replicated { .. } | ModeKind::Global | ModeKind::GlobalJob => {
+            let placement = service.spec.task_template.placement.as_ref();
+            let most = placement.map_or(0, |p| p.max_replicas);
+            let most = if most > 0 { format!(" (max {most} per node)") } else { String::new() };
+            format!("{}/{}{most}", status.running_tasks, status.desired_tasks)
+        }
+    }
+}
+
+fn ports(ports: &[PortConfig]) -> String {
+    let open = ports.iter().filter(|p| !p.publish_mode.is_host());
+    let text =
+        |p: &PortConfig| format!("*:{}->{}/{}", p.published_port, p.target_port, p.protocol.name());
+    open.map(text).collect::<Vec<_>>().join(", ")
+}
+
+/// The tasks of services, for waiting.
+///
+/// # Errors
+/// Those of the call.
+pub async fn tasks(client: &Client, service: &str) -> anyhow::Result<Vec<Task>> {
+    let path = format!("/tasks?filters={}", filters(&[("service", service)]));
+    Ok(client.get_exact(&path).await?)
+}
