@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use swarmctl::client::{Client, DEFAULT_HOST};
-use swarmctl::commands::{cluster, node, service, stack, task};
+use swarmctl::commands::{cluster, deploy, node, service, stack, task};
 use swarmctl::{lab, logs};
 
 #[derive(Parser)]
@@ -31,6 +31,10 @@ enum Command {
     Leave(cluster::LeaveArgs),
     /// Print, or renew, a join token
     Token(cluster::TokenArgs),
+    /// Deploy a stack from Compose files, and wait until it runs
+    Deploy(deploy::DeployArgs),
+    /// Print what Compose files mean, normalised; or every mistake in them
+    Config(deploy::ConfigArgs),
     /// The hosts of the cluster
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let Cli { host, command } = Cli::parse();
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
+        Command::Config(args) => deploy::config(&args),
         command => call(host, &command),
     };
     outcome.unwrap_or_else(|error| {
@@ -72,13 +77,14 @@ fn call(host: Option<String>, command: &Command) -> anyhow::Result<ExitCode> {
             Command::Init(args) => return cluster::init(&client, args).await,
             Command::Join(args) => return cluster::join(&client, args).await,
             Command::Leave(args) => return cluster::leave(&client, args).await,
+            Command::Deploy(args) => return deploy::run(&client, args).await,
             Command::Token(args) => return cluster::token(&client, args).await,
             Command::Node(command) => node::run(&client, command).await?,
             Command::Service(command) => service::run(&client, command).await?,
             Command::Stack(command) => stack::run(&client, command).await?,
             Command::Ps(args) => task::list(&client, &[], args).await?,
             Command::Logs(args) => logs::run(&client, args).await?,
-            Command::Lab(_) => unreachable!("handled before"),
+            Command::Lab(_) | Command::Config(_) => unreachable!("handled before"),
         }
         Ok(ExitCode::SUCCESS)
     })

@@ -11,6 +11,7 @@ mod clock;
 mod desk;
 mod members;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
@@ -41,7 +42,7 @@ pub struct LeaderLoop {
     /// What the sessions are told.
     pub leadership: watch::Sender<Leadership>,
     pub settings: watch::Sender<Settings>,
-    pub clock: Clock,
+    pub clock: Arc<Clock>,
 }
 
 /// What came of proposing a plan.

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use outbox::Outbox;
 pub use serve::{Settings, routes};
-pub use streams::{StreamError, Streams};
+pub use streams::{OPEN_TIMEOUT, Stream, StreamError, Streams};
 
 /// How many events may wait for the leader loop before sessions stop reading.
 const EVENTS: usize = 4096;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
@@ -46,7 +46,7 @@ pub fn routes(sessions: Arc<Sessions>) -> Router {
 
 async fn session(
     State(sessions): State<Arc<Sessions>>,
-    Extension(peer): Extension<Peer>,
+    peer: Peer,
     body: Body,
 ) -> Response {
     let (chunks, receiver) = mpsc::channel(CHUNKS);

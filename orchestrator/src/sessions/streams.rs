@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use super::Sessions;
 use crate::transport::Peer;
 
 /// How long an agent and its engine may take to the head of the answer.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Chunks towards the engine that may wait.
 const CHUNKS: usize = 16;
@@ -125,7 +125,7 @@ impl Streams {
 /// `POST /stream/{id}`, from the agent that was asked to open it.
 pub(super) async fn stream(
     State(sessions): State<Arc<Sessions>>,
-    Extension(peer): Extension<Peer>,
+    peer: Peer,
     Path(stream): Path<u64>,
     body: Body,
 ) -> Response {

@@ -1,0 +1,119 @@
+//! The cluster below the API: the replicated log, the sessions, the clock.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use model::NodeId;
+use model::object::NodeState;
+use model::wire::session::StreamRequest;
+use orchestrator_core::State;
+use orchestrator_core::command::{Applied, Batch, Entry};
+
+use crate::api::cluster::{
+    Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, StreamError,
+};
+use crate::leader::Clock;
+use crate::log::{self, Log};
+use crate::sessions::{self, OPEN_TIMEOUT, Sessions};
+
+/// The API's [`Cluster`] on a manager.
+pub struct LiveCluster {
+    pub log: Log<State>,
+    pub sessions: Arc<Sessions>,
+    pub clock: Arc<Clock>,
+}
+
+impl Cluster for LiveCluster {
+    fn node(&self) -> NodeId {
+        self.log.node()
+    }
+
+    fn read(&self) -> BoxFuture<'_, Result<Arc<State>, ReadError>> {
+        async {
+            match self.log.read().await {
+                Ok(published) => Ok(published.state.clone()),
+                Err(error) => {
+                    tracing::debug!(%error, "a read found no leader");
+                    Err(ReadError::NoLeader)
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.log.state().state.clone()
+    }
+
+    fn propose(&self, batch: Batch) -> BoxFuture<'_, Result<Arc<Applied>, ProposeError>> {
+        let entry = Entry { at: self.clock.now(), batch };
+        async move {
+            match self.log.propose(entry).await {
+                Ok(done) => Ok(done.applied),
+                Err(log::ProposeError::NotLeader { .. }) => Err(ProposeError::NoLeader),
+                Err(log::ProposeError::Refused { why }) => Err(ProposeError::Refused { why }),
+                Err(log::ProposeError::Unknown { waited_ms }) => {
+                    Err(ProposeError::Unknown { waited_ms })
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn watch(&self) -> (Arc<State>, BoxStream<'static, Feed>) {
+        let (start, changes) = self.log.watch();
+        let feed = stream::unfold(changes, |mut changes| async move {
+            let feed = match changes.next().await? {
+                log::Event::Update(update) => Feed::Applied {
+                    after: update.after.state.clone(),
+                    applied: update.applied.iter().map(|(_, applied)| applied.clone()).collect(),
+                },
+                log::Event::Reset(published) => Feed::Reset(published.state.clone()),
+            };
+            Some((feed, changes))
+        });
+        (start.state.clone(), feed.boxed())
+    }
+
+    fn members(&self) -> Members {
+        let state = self.log.state();
+        // A manager's agent and its Raft share a host: the node's state tells of both.
+        let reachability = |node: NodeId| match state.state.node(node).map(|n| n.status.state) {
+            Some(NodeState::Ready) => Reachability::Reachable,
+            Some(NodeState::Down | NodeState::Disconnected) => Reachability::Unreachable,
+            Some(NodeState::Unknown) | None => Reachability::Unknown,
+        };
+        let members = self.log.members();
+        Members {
+            leader: self.log.leadership().leader.map(|leader| leader.node),
+            managers: members.iter().map(|m| (m.node, reachability(m.node))).collect(),
+        }
+    }
+
+    fn open_stream(
+        &self,
+        node: NodeId,
+        request: StreamRequest,
+    ) -> BoxFuture<'_, Result<NodeStream, StreamError>> {
+        async move {
+            let opened = self.sessions.open(node, request).await;
+            let stream = opened.map_err(|error| match error {
+                sessions::StreamError::NotConnected(_) => StreamError::NotConnected,
+                sessions::StreamError::Timeout(_) => {
+                    let waited_ms = u64::try_from(OPEN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+                    StreamError::Timeout { waited_ms }
+                }
+                sessions::StreamError::Malformed(_) => {
+                    StreamError::Broken { why: error.to_string() }
+                }
+            })?;
+            // Nothing is sent to the engine; holding the input open would leave it waiting.
+            drop(stream.input);
+            let body = stream.output.into_data_stream();
+            let body = body.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
+            Ok(NodeStream { head: stream.head, body })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,114 @@
+//! Hands a request for the API to the leader: here, if this manager leads, else over the TLS port.
+//!
+//! Whole requests travel, not commands, so that reads, waits and streams need no second form. A
+//! request that comes from another manager is never handed on again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use model::api::ErrorBody;
+use orchestrator_core::State;
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+
+use crate::log::{Leader, Leadership, Log};
+use crate::transport::{CallError, Lane, Pool, Target};
+
+/// How long a request waits for a leader: longer than an election takes.
+const LEADER_WAIT: Duration = Duration::from_secs(5);
+
+/// In front of paths on the TLS port.
+const PREFIX: &str = "/api";
+
+const NO_LEADER: &str = "The swarm does not have a leader. It's possible that too few managers are \
+    online. Make sure more than half of the managers are online.";
+
+/// For clients on this host: answers here or hands on.
+pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let (log, pool, api) = (log.clone(), pool.clone(), api.clone());
+        async move {
+            let mut leadership = log.watch_leadership();
+            let known = |now: &Leadership| now.is_leading || elsewhere(now, &log).is_some();
+            let now = match timeout(LEADER_WAIT, leadership.wait_for(known)).await {
+                Ok(Ok(now)) => now.clone(),
+                Ok(Err(_)) | Err(_) => return unavailable(NO_LEADER.to_owned()),
+            };
+            match elsewhere(&now, &log) {
+                Some(leader) if !now.is_leading => hand_on(&pool, leader, request).await,
+                _ => answer(api, request).await,
+            }
+        }
+    })
+}
+
+/// For other managers: answers here, or says that another leads.
+pub fn managers(log: Log<State>, api: Router) -> Router {
+    let leading = Router::new().fallback(move |request: Request| {
+        let (log, api) = (log.clone(), api.clone());
+        async move {
+            // A leader that has just been elected is not sure yet.
+            let mut leadership = log.watch_leadership();
+            let sure = timeout(LEADER_WAIT, leadership.wait_for(|now| now.is_leading)).await;
+            match sure {
+                Ok(Ok(_)) => answer(api, request).await,
+                Ok(Err(_)) | Err(_) => unavailable(NO_LEADER.to_owned()),
+            }
+        }
+    });
+    Router::new().nest_service(PREFIX, leading)
+}
+
+fn elsewhere(now: &Leadership, log: &Log<State>) -> Option<Leader> {
+    now.leader.clone().filter(|leader| leader.node != log.node())
+}
+
+async fn answer(api: Router, request: Request) -> Response {
+    match api.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn hand_on(pool: &Arc<Pool>, leader: Leader, mut request: Request) -> Response {
+    let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
+    let Ok(uri) = format!("{PREFIX}{path}").parse::<Uri>() else {
+        return (StatusCode::BAD_REQUEST, "no such path").into_response();
+    };
+    *request.uri_mut() = uri;
+    // Of this connection, not of the request: HTTP/2 refuses them.
+    for name in [header::CONNECTION, header::HOST, header::TRANSFER_ENCODING, header::UPGRADE] {
+        request.headers_mut().remove(name);
+    }
+    *request.version_mut() = axum::http::Version::HTTP_2;
+    let target =
+        Target { node: Some(leader.node), address: leader.address.clone(), lane: Lane::Api };
+    match pool.send(&target, request).await {
+        Ok(mut response) => {
+            *response.version_mut() = axum::http::Version::HTTP_11;
+            response.map(Body::new)
+        }
+        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => {
+            unavailable(format!("the leading manager at {} does not answer: {error}", leader.address))
+        }
+        Err(error @ (CallError::Broken { .. } | CallError::Timeout { .. })) => unavailable(format!(
+            "the connection to the leading manager at {} broke ({error}); the request may have \
+             been carried out",
+            leader.address
+        )),
+    }
+}
+
+fn unavailable(message: String) -> Response {
+    let body = serde_json::to_vec(&ErrorBody { message }).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
