@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use cluster_tests::lab::{Answer, Lab, eventually, http, program, text_of};
+use cluster_tests::cluster::{Answer, Lab, eventually, http, program, text_of};
 use serde_json::{Value, json};
 
 /// Long enough for a whole stack on two busy cores.
