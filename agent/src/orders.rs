@@ -97,13 +97,21 @@ impl Desk {
     /// is written next, as one.
     pub async fn save(self: Arc<Self>, stop: CancellationToken) {
         let mut latest = self.latest.subscribe();
-        latest.mark_unchanged();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                changed = latest.changed() => if changed.is_err() { return },
-            }
-            let Some(orders) = latest.borrow_and_update().clone() else { continue };
+        while !stop.is_cancelled() {
+            // Orders may have come before this began.
+            let newest = latest.borrow_and_update().clone();
+            let settled = match (&newest, &*self.durable.borrow()) {
+                (None, _) => true,
+                (Some(newest), Some(written)) => Arc::ptr_eq(newest, written),
+                (Some(_), None) => false,
+            };
+            let Some(orders) = newest.filter(|_| !settled) else {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    changed = latest.changed() => if changed.is_err() { return },
+                }
+                continue;
+            };
             let (ledger, writing) = (self.ledger.clone(), orders.clone());
             let written = tokio::task::spawn_blocking(move || ledger.save_orders(&writing)).await;
             match written {

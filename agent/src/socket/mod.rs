@@ -233,9 +233,31 @@ pub async fn listen(path: &Path) -> io::Result<UnixListener> {
     crate::disk::remove(path)?;
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    let group = GROUPS.iter().find_map(|name| nix::unistd::Group::from_name(name).ok()?);
-    if let Some(group) = group {
-        std::os::unix::fs::chown(path, None, Some(group.gid.as_raw()))?;
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    if let Some(group) = GROUPS.iter().find_map(|name| group_id(&groups, name)) {
+        std::os::unix::fs::chown(path, None, Some(group))?;
     }
     Ok(listener)
+}
+
+/// A group's number by `/etc/group`. Not asked of the C library: a static program crashes when that
+/// loads the modules of the name service.
+fn group_id(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name() {
+        let groups = "root:x:0:\ndockers:x:7:\ndocker:x:998:ann,bob\nbad:x\n";
+        assert_eq!(group_id(groups, "docker"), Some(998));
+        assert_eq!(group_id(groups, "swarmctl"), None);
+        assert_eq!(group_id(groups, "bad"), None);
+    }
 }

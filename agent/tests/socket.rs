@@ -1,0 +1,169 @@
+//! The socket on a simulated engine: passing on, answers of its own, refusals in Docker's words.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agent::config::Flags;
+use agent::engine::Docker;
+use agent::membership::Membership;
+use agent::plane::NoNet;
+use agent::socket::{Socket, listen};
+use clap::Parser;
+use serde_json::{Value, json};
+use support::Engine;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+struct Host {
+    _home: tempfile::TempDir,
+    socket: PathBuf,
+    engine: Engine,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Host {
+    async fn start() -> Host {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| home.path().join(name);
+        let engine = Engine::new(&path("engine.sock"));
+        engine.serve();
+        let arguments = [
+            "agent".to_owned(),
+            format!("--data-dir={}", path("data").display()),
+            format!("--socket={}", path("docker.sock").display()),
+            format!("--engine=unix://{}", engine.socket.display()),
+            "--advertise-addr=127.0.0.1".to_owned(),
+        ];
+        let config = Flags::parse_from(arguments).resolve().expect("settings");
+        let docker = Arc::new(Docker::new(&config.engine));
+        let membership = Membership::new(config.clone(), docker, Arc::new(NoNet::default()));
+        let listener = listen(&config.socket).await.expect("a socket");
+        let stop = CancellationToken::new();
+        tokio::spawn(Socket::new(&config.engine, membership).serve(listener, stop.clone()));
+        Host { socket: config.socket, _home: home, engine, _stop: stop.drop_guard() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let text = raw(&self.socket, request.as_bytes()).await;
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).expect("a status");
+        let json = body.find(['{', '[', '"']).map(|at| &body[at..]).unwrap_or("null");
+        let json = json.trim_end_matches(|c: char| c != '}' && c != ']' && c != '"');
+        (status, head.to_ascii_lowercase(), serde_json::from_str(json).unwrap_or(Value::Null))
+    }
+}
+
+async fn raw(socket: &Path, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(socket).await.expect("connected");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_ping_tells_the_version_and_whether_the_host_is_a_node() {
+    let host = Host::start().await;
+    let (status, head, _) = host.ask("GET", "/_ping", &Value::Null).await;
+    assert_eq!(status, 200);
+    for header in
+        ["api-version: 1.47", "swarm: inactive", "ostype: linux", "docker-experimental: false"]
+    {
+        assert!(head.contains(header), "{header} in {head}");
+    }
+}
+
+#[tokio::test]
+async fn info_and_version_are_the_engines_with_the_cluster_in_them() {
+    let host = Host::start().await;
+    let (status, _, info) = host.ask("GET", "/v1.47/info", &Value::Null).await;
+    assert_eq!((status, &info["ID"]), (200, &json!("engine")));
+    assert_eq!(info["Swarm"]["LocalNodeState"], "inactive");
+    assert_eq!(info["Swarm"]["ControlAvailable"], false);
+    let (_, _, version) = host.ask("GET", "/version", &Value::Null).await;
+    assert_eq!((&version["Version"], &version["ApiVersion"]), (&json!("20.10"), &json!("1.47")));
+}
+
+#[tokio::test]
+async fn a_host_that_is_no_node_refuses_the_swarm_part_in_dockers_words() {
+    let host = Host::start().await;
+    let not = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.";
+    for (method, path, body, status, text) in [
+        ("GET", "/v1.41/nodes", Value::Null, 503, not),
+        ("GET", "/services", Value::Null, 503, not),
+        ("POST", "/networks/create", json!({"Name": "x", "Driver": "overlay"}), 503, not),
+        ("POST", "/swarm/leave", Value::Null, 503, "This node is not part of a swarm"),
+        (
+            "GET",
+            "/v1.99/info",
+            Value::Null,
+            400,
+            "client version 1.99 is too new. Maximum supported API version is 1.47",
+        ),
+        ("GET", "/networks/nosuch", Value::Null, 404, "network nosuch not found"),
+    ] {
+        let (got, head, answer) = host.ask(method, path, &body).await;
+        assert_eq!((got, answer["message"].as_str()), (status, Some(text)), "{method} {path}");
+        assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_join_that_cannot_be_says_why_and_changes_nothing() {
+    let host = Host::start().await;
+    let token = format!("SWMTKN-1-{}-{}", "0".repeat(50), "a".repeat(25));
+    let good = json!({"JoinToken": token, "RemoteAddrs": ["127.0.0.1:1"]});
+    for (body, status, part) in [
+        (
+            json!({"JoinToken": "x", "RemoteAddrs": ["127.0.0.1"]}),
+            400,
+            "a join token begins with SWMTKN-1-",
+        ),
+        (json!({"JoinToken": token, "RemoteAddrs": []}), 400, "give the address of a manager"),
+        (good, 503, "manager 127.0.0.1:1 cannot be reached: Connection refused"),
+    ] {
+        let (got, _, answer) = host.ask("POST", "/v1.47/swarm/join", &body).await;
+        let text = answer["message"].as_str().unwrap_or("");
+        assert!(got == status && text.contains(part), "{got} {text}");
+    }
+    let (_, _, info) = host.ask("GET", "/info", &Value::Null).await;
+    assert_eq!(info["Swarm"]["LocalNodeState"], "inactive");
+}
+
+#[tokio::test]
+async fn everything_else_is_passed_on_in_a_version_that_the_engine_speaks() {
+    let host = Host::start().await;
+    host.ask("POST", "/v1.47/containers/create?name=x", &json!({"Image": "web:1"})).await;
+    assert_eq!(host.engine.containers.lock().expect("a lock").len(), 1);
+    let (status, _, answer) = host.ask("DELETE", "/v1.24/containers/nosuch", &Value::Null).await;
+    assert_eq!((status, answer["message"].as_str()), (404, Some("No such container: nosuch")));
+    let (_, _, networks) = host.ask("GET", "/networks", &Value::Null).await;
+    assert_eq!(networks[0]["Name"], "bridge");
+}
+
+#[tokio::test]
+async fn a_raw_stream_is_passed_both_ways_and_half_of_it_may_end_first() {
+    let host = Host::start().await;
+    let mut stream = UnixStream::connect(&host.socket).await.expect("connected");
+    let head = "POST /v1.41/containers/x/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 4096];
+    let read = stream.read(&mut answer).await.expect("a head");
+    let text = String::from_utf8_lossy(&answer[..read]).into_owned();
+    assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
+    let bytes = vec![7u8; 1 << 20];
+    stream.write_all(&bytes).await.expect("input");
+    stream.shutdown().await.expect("the end of our half");
+    let mut back = Vec::new();
+    stream.read_to_end(&mut back).await.expect("output");
+    assert_eq!(back.len(), bytes.len() + 3);
+    assert!(back.ends_with(b"bye"));
+}
