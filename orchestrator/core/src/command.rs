@@ -276,6 +276,9 @@ pub enum Response {
     Done,
 }
 
+/// What Docker says before the name of a service that is taken.
+const CONFLICT: &str = "name conflicts with an existing object: ";
+
 /// Why a command did nothing. The comment on each variant is Docker's HTTP code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -284,7 +287,7 @@ pub enum Refusal {
     #[error("{kind} {name} not found")]
     NotFound { kind: Kind, name: String },
     /// 409.
-    #[error("{kind} {name} already exists")]
+    #[error("{}{kind} {name} already exists", if *kind == Kind::Service { CONFLICT } else { "" })]
     NameTaken { kind: Kind, name: String },
     /// 409 (Docker 20.10: 500). Read the object again, then decide afresh.
     #[error("update out of sequence")]
@@ -396,11 +399,13 @@ pub struct Change {
 }
 
 /// Where a task belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskPlace {
     pub service: ServiceId,
     pub slot: Slot,
     pub node: Option<NodeId>,
+    /// On which it has or had an address.
+    pub networks: Vec<NetworkId>,
 }
 
 /// What happened to an object.

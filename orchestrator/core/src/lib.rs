@@ -1,7 +1,7 @@
 //! Decides which tasks should exist and where; arithmetic only, nothing here acts.
 //!
 //! Read in this order: [`command`] (what can happen), [`state`] (what is, and how a command
-//! changes it), [`check`] (which specs are accepted), [`plan`] (what should happen next),
+//! changes it), [`check`] (which specs are accepted), [`fit`] (which nodes may run a task), [`plan`] (what should happen next),
 //! [`project`] (what each node is told). The leader's loop in the shell is: apply the log, plan on
 //! the state, propose what the plan says, send each node what changed for it.
 //!
@@ -10,9 +10,13 @@
 
 pub mod check;
 pub mod command;
+pub mod constraint;
+pub mod fit;
 pub mod plan;
 pub mod project;
 pub mod state;
+#[cfg(test)]
+mod test_kit;
 
 pub use command::{Applied, Batch, Command, Entry, Refusal, Response};
 pub use state::State;

@@ -2,17 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::object::Service;
+use model::spec::ModeKind;
 use model::{NodeId, ServiceId, Timestamp};
 
 use crate::State;
-use crate::command::Applied;
+use crate::command::{Applied, ChangeKind, ObjectRef};
 
 /// What the planner has to look at. In the leader's memory; a new leader starts with everything.
 #[derive(Clone, Debug, Default)]
 pub struct Agenda {
     pub(super) services: BTreeSet<ServiceId>,
     pub(super) nodes: BTreeSet<NodeId>,
-    pub(super) timers: BTreeMap<Timestamp, BTreeSet<ServiceId>>,
+    /// Room may have become free: look at every service that waits for some.
+    room: bool,
+    /// When each service wants to be looked at again; the earliest wish counts.
+    wishes: BTreeMap<ServiceId, Timestamp>,
+    timers: BTreeSet<(Timestamp, ServiceId)>,
+    /// When the next node may become silent.
+    pub(super) nodes_at: Option<Timestamp>,
+    /// When the next draining task may stop although not every node has said so.
+    pub(super) drain_at: Option<Timestamp>,
 }
 
 impl Agenda {
@@ -21,17 +31,55 @@ impl Agenda {
     pub fn everything(&mut self, state: &State) {
         self.services.extend(state.services().map(|s| s.id));
         self.nodes.extend(state.nodes().map(|n| n.id));
+        self.room = true;
+        self.nodes_at = None;
+        self.drain_at = None;
     }
 
     /// What an applied entry touches. `state` is the one after it.
     pub fn note(&mut self, state: &State, applied: &Applied) {
-        let _ = applied;
-        self.everything(state);
+        for change in &applied.changes {
+            match change.object {
+                ObjectRef::Task(id) => {
+                    let Some(place) = &change.task else { continue };
+                    self.services.insert(place.service);
+                    if let Some(service) = state.service(place.service) {
+                        self.services.extend(state.dependents(&service.spec.name));
+                    }
+                    let ended = state.task(id).is_none_or(|t| t.status.state.is_terminal());
+                    self.room |= ended;
+                    if state.task(id).is_some_and(|t| t.drain.is_some()) {
+                        self.drain_at = None;
+                    }
+                }
+                ObjectRef::Service(id) => {
+                    self.services.insert(id);
+                    self.services.extend(state.dependents(&change.name));
+                    self.room |= change.kind == ChangeKind::Removed;
+                }
+                ObjectRef::Node(id) => self.note_changed_node(state, id),
+                ObjectRef::Network(_) => self.room = true,
+                ObjectRef::Cluster | ObjectRef::Secret(_) | ObjectRef::Config(_) => {}
+            }
+        }
     }
 
-    /// A node was heard of for the first time in a while, or acknowledged a newer revision.
+    fn note_changed_node(&mut self, state: &State, id: NodeId) {
+        self.note_node(id);
+        self.room = true;
+        self.services.extend(state.tasks_on(id).map(|t| t.service));
+        let everywhere = |s: &Service| match s.spec.mode.kind() {
+            ModeKind::Global | ModeKind::GlobalJob => true,
+            ModeKind::Replicated { .. } | ModeKind::ReplicatedJob { .. } => false,
+        };
+        self.services.extend(state.services().filter(|s| everywhere(s)).map(|s| s.id));
+    }
+
+    /// A node was heard of again, or acknowledged a newer revision.
     pub fn note_node(&mut self, node: NodeId) {
         self.nodes.insert(node);
+        self.nodes_at = None;
+        self.drain_at = None;
     }
 
     /// Nothing is due at `now`.
@@ -39,6 +87,36 @@ impl Agenda {
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.services.is_empty()
             && self.nodes.is_empty()
-            && self.timers.keys().next().is_none_or(|at| *at > now)
+            && !self.room
+            && self.next().is_none_or(|at| at > now)
+    }
+
+    /// The service wants to be looked at again then.
+    pub(super) fn wake(&mut self, service: ServiceId, at: Timestamp) {
+        if let Some(old) = self.wishes.insert(service, at) {
+            self.timers.remove(&(old, service));
+        }
+        self.timers.insert((at, service));
+    }
+
+    /// Moves what is due by time or by room to the services to look at.
+    pub(super) fn take_due(&mut self, state: &State, now: Timestamp) {
+        while let Some((at, service)) = self.timers.first().copied() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            self.wishes.remove(&service);
+            self.services.insert(service);
+        }
+        if std::mem::take(&mut self.room) {
+            self.services.extend(state.services_waiting_for_room());
+        }
+    }
+
+    /// The earliest time at which something is due.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.nodes_at, self.drain_at].into_iter().flatten().min()
     }
 }

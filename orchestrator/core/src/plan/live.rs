@@ -68,4 +68,9 @@ impl Live {
             if n.applied >= n.sent { self.projected.max(n.applied) } else { n.applied }
         })
     }
+
+    /// When this leader last heard of the node; the epoch if never.
+    pub(super) fn heard_at(&self, node: NodeId) -> Timestamp {
+        self.nodes.get(&node).map_or(Timestamp(0), |n| n.heard_at)
+    }
 }

@@ -1,8 +1,13 @@
 //! Which change Raft's membership needs next, so that it follows the nodes' roles.
+//!
+//! One change at a time, so that any two majorities overlap; whoever can vote is added before
+//! whoever should not is taken out; never the last voter.
 
 use std::collections::BTreeSet;
 
 use model::NodeId;
+use model::object::NodeState;
+use model::spec::Role;
 
 use crate::State;
 
@@ -23,16 +28,49 @@ pub enum MembershipChange {
     AddLearner { node: NodeId, address: String },
     /// Let it vote.
     Promote { node: NodeId },
-    /// Take its vote. If it is the leader, leadership is handed over first.
+    /// Take its vote; it stays a learner. If it is the leader, hand leadership over first.
     Demote { node: NodeId },
     /// Stop replicating to it.
     Remove { node: NodeId },
 }
 
-/// The next change, or none when membership is as the roles say or a change would be unsafe. Ask
-/// again when it has been made: one at a time keeps every two majorities overlapping.
+/// The next change, or none when membership is as the roles say or no change would be safe. Ask
+/// again when it has been made.
 #[must_use]
 pub fn membership(state: &State, members: &RaftMembers) -> Option<MembershipChange> {
-    let _ = (state, members);
-    None
+    let manager = |id: &NodeId| state.node(*id).is_some_and(|n| n.spec.role == Role::Manager);
+    let alive = |id: &NodeId| {
+        *id == members.leader || state.node(*id).is_some_and(|n| n.status.state == NodeState::Ready)
+    };
+    let known = |id: &NodeId| members.voters.contains(id) || members.learners.contains(id);
+    if let Some(node) = members
+        .caught_up
+        .iter()
+        .copied()
+        .find(|id| members.learners.contains(id) && manager(id) && alive(id))
+    {
+        return Some(MembershipChange::Promote { node });
+    }
+    for node in state.nodes().filter(|n| manager(&n.id) && !known(&n.id)) {
+        if let Some(address) = node.manager_address.clone() {
+            return Some(MembershipChange::AddLearner { node: node.id, address });
+        }
+    }
+    // Dead ones first: taking them out makes the majority easier to reach. The leader last.
+    let mut leaving: Vec<NodeId> =
+        members.voters.iter().copied().filter(|id| !manager(id)).collect();
+    leaving.sort_by_key(|id| (*id == members.leader, alive(id), *id));
+    for node in leaving {
+        let rest: Vec<&NodeId> = members.voters.iter().filter(|id| **id != node).collect();
+        let reachable = rest.iter().filter(|id| alive(id)).count();
+        if reachable > rest.len() / 2 {
+            return Some(MembershipChange::Demote { node });
+        }
+    }
+    members
+        .learners
+        .iter()
+        .copied()
+        .find(|id| !manager(id))
+        .map(|node| MembershipChange::Remove { node })
 }

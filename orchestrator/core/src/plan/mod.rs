@@ -3,10 +3,28 @@
 //! Input: the state, what only the leader's memory knows ([`Live`]), the time, and which keys to
 //! look at ([`Agenda`]). Output: batches of commands, and when to ask again. The same input gives
 //! the same plan; once its batches are applied, planning again gives none.
+//!
+//! The parts, in the order in which they run: `nodes` (who is silent), `drain` (who may stop now),
+//! then for each service `service`, which asks `replicated`, `global` or `job` which slots there
+//! should be, `slots` what each slot needs, `restart` and `rollout` when, `place` where.
 
 mod agenda;
+mod draft;
+mod drain;
+mod gate;
+mod global;
+mod job;
 mod live;
 pub mod membership;
+mod nodes;
+mod place;
+mod replicated;
+mod restart;
+mod rollout;
+mod service;
+mod slots;
+#[cfg(test)]
+mod tests;
 
 use model::Timestamp;
 
@@ -15,6 +33,7 @@ pub use live::Live;
 
 use crate::State;
 use crate::command::Batch;
+use draft::Draft;
 
 /// Bounds of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +63,7 @@ pub struct Plan {
 /// What should happen next.
 ///
 /// Looks at what is on the agenda and takes it off. When a batch is refused as outdated, or its
-/// fate is unknown, put everything back by [`Agenda::everything`] (or note the entries applied
-/// since, which is enough when they are known).
+/// fate is unknown, put everything back by [`Agenda::everything`].
 pub fn plan(
     state: &State,
     live: &Live,
@@ -53,6 +71,27 @@ pub fn plan(
     agenda: &mut Agenda,
     limits: &Limits,
 ) -> Plan {
-    let _ = (state, live, now, agenda, limits);
-    Plan::default()
+    let mut draft = Draft::new(state, now, *limits);
+    if state.cluster().is_some() {
+        nodes::plan(&mut draft, live, agenda);
+        drain::plan(&mut draft, live, agenda);
+        agenda.take_due(state, now);
+        while let Some(id) = agenda.services.pop_first() {
+            draft.services = std::mem::take(&mut agenda.services);
+            if let Some(service) = state.service(id) {
+                let wake = service::plan(&mut draft, service);
+                if let Some(at) = wake {
+                    agenda.wake(id, at);
+                }
+            }
+            agenda.services = std::mem::take(&mut draft.services);
+            draft.end_of_key();
+            if draft.is_full() {
+                break;
+            }
+        }
+    }
+    let more = !agenda.services.is_empty();
+    let wake_at = if more { Some(now) } else { agenda.next() };
+    Plan { batches: draft.finish(), wake_at }
 }

@@ -1,58 +1,45 @@
 //! Derives what each node is told from the state.
 //!
 //! [`orders`] makes the whole for one node; a [`Projector`] keeps the orders of every node with a
-//! session and makes deltas from what an entry changed.
+//! session and makes deltas from what an entry changed. Both use the same functions for the parts
+//! (`parts`), so that a delta applied to the old orders gives the new ones.
 
-use std::collections::BTreeMap;
+mod expand;
+mod parts;
+mod projector;
 
 use model::NodeId;
-use model::object::Revision;
-use model::wire::orders::{Delta, Fence, Orders};
+use model::wire::orders::{Fence, Orders};
+
+pub use projector::Projector;
 
 use crate::State;
-use crate::command::Applied;
 
 /// Everything that should be true on `node`, fenced with `term` and the state's revision. Empty but
 /// for the fence when the node is unknown.
 #[must_use]
 pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
-    let _ = node;
-    Orders { fence: Fence { term, revision: state.revision() }, ..Orders::default() }
-}
-
-/// The orders of every node with a session, kept current. One per leadership.
-#[derive(Clone, Debug, Default)]
-pub struct Projector {
-    term: u64,
-    nodes: BTreeMap<NodeId, Orders>,
-}
-
-impl Projector {
-    /// A leadership begins.
-    #[must_use]
-    pub fn new(term: u64) -> Projector {
-        Projector { term, nodes: BTreeMap::new() }
-    }
-
-    /// A node has a session: the whole for it. Also what answers its `Resend`.
-    pub fn open(&mut self, state: &State, node: NodeId) -> &Orders {
-        self.nodes.insert(node, orders(state, node, self.term));
-        &self.nodes[&node]
-    }
-
-    /// A node's session ended.
-    pub fn close(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
-    }
-
-    /// The deltas for the nodes that one or several entries concern. `state` is the one after them.
-    #[must_use]
-    pub fn update<'a>(
-        &mut self,
-        state: &State,
-        applied: impl IntoIterator<Item = &'a Applied>,
-    ) -> BTreeMap<NodeId, Delta> {
-        let _ = (state, applied.into_iter().count(), Revision(0));
-        BTreeMap::new()
-    }
+    let fence = Fence { term, revision: state.revision() };
+    let Some(known) = state.node(node) else { return Orders { fence, ..Orders::default() } };
+    let mut orders = Orders {
+        fence,
+        node: parts::node(known),
+        cluster: parts::cluster(state),
+        tasks: state.tasks_on(node).filter_map(|t| Some((t.id, parts::task(state, t)?))).collect(),
+        peers: parts::peers(state, node),
+        ..Orders::default()
+    };
+    let networks = parts::networks_on(state, node);
+    orders.networks =
+        networks.iter().filter_map(|id| Some((*id, parts::network(state, node, *id)?))).collect();
+    orders.services = parts::services_for(state, &networks)
+        .into_iter()
+        .filter_map(|id| Some((id, parts::service(state, id)?)))
+        .collect();
+    let (secrets, configs) = parts::files_on(state, node);
+    orders.secrets =
+        secrets.into_iter().filter_map(|id| Some((id, parts::secret(state, id)?))).collect();
+    orders.configs =
+        configs.into_iter().filter_map(|id| Some((id, parts::config(state, id)?))).collect();
+    orders
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 
 use model::object::{Cluster, Config, Network, Node, Revision, Secret, Service, Slot, Task};
-use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
+use model::spec::Protocol;
+use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
 
-use super::State;
+use super::index::{NodeUse, Tally};
+use super::pool::Pool;
+use super::{Map, State};
+use crate::command::ObjectRef;
 
 /// What a text from a user named.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lookup<'a, T> {
     One(&'a Arc<T>),
     None,
-    /// The beginning of several ids.
+    /// The beginning of several ids, or the name of several nodes.
     Several,
 }
 
@@ -23,6 +27,14 @@ impl<'a, T> Lookup<'a, T> {
         match self {
             Lookup::One(object) => Some(object),
             Lookup::None | Lookup::Several => None,
+        }
+    }
+
+    fn of(mut found: impl Iterator<Item = &'a Arc<T>>) -> Self {
+        match (found.next(), found.next()) {
+            (None, _) => Lookup::None,
+            (Some(one), None) => Lookup::One(one),
+            (Some(_), Some(_)) => Lookup::Several,
         }
     }
 }
@@ -48,7 +60,7 @@ impl State {
 }
 
 macro_rules! objects {
-    ($($one:ident, $all:ident, $find:ident, $id:ty, $object:ty, $what:literal;)+) => {
+    ($($one:ident, $all:ident, $id:ty, $object:ty, $what:literal;)+) => {
         impl State {$(
             #[doc = concat!("The ", $what, " with this id.")]
             #[must_use]
@@ -65,78 +77,220 @@ macro_rules! objects {
 }
 
 objects! {
-    node, nodes, find_node, NodeId, Node, "node";
-    service, services, find_service, ServiceId, Service, "service (also one being removed)";
-    task, tasks, find_task, TaskId, Task, "task";
-    network, networks, find_network, NetworkId, Network, "network (also one being removed)";
-    secret, secrets, find_secret, SecretId, Secret, "secret";
-    config, configs, find_config, ConfigId, Config, "config";
+    node, nodes, NodeId, Node, "node";
+    service, services, ServiceId, Service, "service (also one being removed)";
+    task, tasks, TaskId, Task, "task";
+    network, networks, NetworkId, Network, "network (also one being removed)";
+    secret, secrets, SecretId, Secret, "secret";
+    config, configs, ConfigId, Config, "config";
 }
 
-macro_rules! find {
-    ($($find:ident, $id:ty, $object:ty, $what:literal;)+) => {
-        impl State {$(
-            #[doc = concat!("The ", $what, " that a user means: by full id, else by exact name, ")]
-            #[doc = "else by the beginning of its id. What is being removed is not found."]
-            #[must_use]
-            pub fn $find(&self, text: &str) -> Lookup<'_, $object> {
-                let _ = text;
-                Lookup::None
-            }
-        )+}
-    };
+/// The ids that begin with this text, as a range: ids sort as their texts do.
+fn beginning_with(text: &str) -> Option<(Id, Id)> {
+    if text.is_empty() || text.len() > 25 {
+        return None;
+    }
+    let first: Id = format!("{text:0<25}").parse().ok()?;
+    let last = format!("{text:z<25}").parse().unwrap_or(Id(u128::MAX));
+    Some((first, last))
 }
 
-find! {
-    find_node, NodeId, Node, "node";
-    find_service, ServiceId, Service, "service";
-    find_task, TaskId, Task, "task";
-    find_network, NetworkId, Network, "network";
-    find_secret, SecretId, Secret, "secret";
-    find_config, ConfigId, Config, "config";
+/// By full id, else by name, else by the beginning of the id.
+fn find<'a, I, T>(
+    map: &'a Map<I, Arc<T>>,
+    text: &str,
+    named: Lookup<'a, T>,
+    shown: impl Fn(&T) -> bool,
+) -> Lookup<'a, T>
+where
+    I: Ord + From<Id> + Copy,
+{
+    let exact = text.parse::<Id>().ok().and_then(|id| map.get(&I::from(id)));
+    if let Some(object) = exact.filter(|o| shown(o)) {
+        return Lookup::One(object);
+    }
+    match named {
+        Lookup::One(_) | Lookup::Several => return named,
+        Lookup::None => {}
+    }
+    let Some((first, last)) = beginning_with(text) else { return Lookup::None };
+    let range = map.range(I::from(first)..=I::from(last));
+    Lookup::of(range.map(|(_, object)| object).filter(|o| shown(o)))
 }
 
 impl State {
+    /// The node that a user means: by full id, else host name, else the beginning of its id.
+    #[must_use]
+    pub fn find_node(&self, text: &str) -> Lookup<'_, Node> {
+        let has_name = |n: &&Arc<Node>| {
+            n.description.hostname == text || (!n.spec.name.is_empty() && n.spec.name == text)
+        };
+        find(&self.nodes, text, Lookup::of(self.nodes.values().filter(has_name)), |_| true)
+    }
+
+    /// The service that a user means: by full id, else name, else the beginning of its id. One
+    /// that is being removed is not found.
+    #[must_use]
+    pub fn find_service(&self, text: &str) -> Lookup<'_, Service> {
+        let named = Lookup::of(self.service_named(text).into_iter());
+        find(&self.services, text, named, |s| s.removed.is_none())
+    }
+
+    /// The task that a user means: by full id, else the beginning of its id.
+    #[must_use]
+    pub fn find_task(&self, text: &str) -> Lookup<'_, Task> {
+        find(&self.tasks, text, Lookup::None, |_| true)
+    }
+
+    /// The network that a user means: by full id, else name, else the beginning of its id. One
+    /// that is being removed is not found.
+    #[must_use]
+    pub fn find_network(&self, text: &str) -> Lookup<'_, Network> {
+        let named = Lookup::of(self.network_named(text).into_iter());
+        find(&self.networks, text, named, |n| n.removed.is_none())
+    }
+
+    /// The secret that a user means: by full id, else name, else the beginning of its id.
+    #[must_use]
+    pub fn find_secret(&self, text: &str) -> Lookup<'_, Secret> {
+        find(&self.secrets, text, Lookup::of(self.secret_named(text).into_iter()), |_| true)
+    }
+
+    /// The config that a user means: by full id, else name, else the beginning of its id.
+    #[must_use]
+    pub fn find_config(&self, text: &str) -> Lookup<'_, Config> {
+        find(&self.configs, text, Lookup::of(self.config_named(text).into_iter()), |_| true)
+    }
+
     /// The service of this name that is not being removed.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<&Arc<Service>> {
-        let _ = name;
-        None
+        self.services.get(self.index.service_names.get(name)?)
     }
 
     /// The network of this name that is not being removed.
     #[must_use]
     pub fn network_named(&self, name: &str) -> Option<&Arc<Network>> {
-        let _ = name;
-        None
+        self.networks.get(self.index.network_names.get(name)?)
     }
 
     /// The secret of this name.
     #[must_use]
     pub fn secret_named(&self, name: &str) -> Option<&Arc<Secret>> {
-        let _ = name;
-        None
+        self.secrets.get(self.index.secret_names.get(name)?)
     }
 
     /// The config of this name.
     #[must_use]
     pub fn config_named(&self, name: &str) -> Option<&Arc<Config>> {
-        let _ = name;
-        None
+        self.configs.get(self.index.config_names.get(name)?)
     }
 
     /// A service's tasks by slot, oldest first in each.
     pub fn tasks_of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks.values().filter(move |t| t.service == service)
+        let first = (service, Slot::Replica(0), 0, TaskId(Id(0)));
+        let last = (service, Slot::Node(NodeId(Id(u128::MAX))), u64::MAX, TaskId(Id(u128::MAX)));
+        self.index.slots.range(first..=last).filter_map(|key| self.tasks.get(&key.3))
     }
 
     /// The tasks of one slot, oldest first.
     pub fn tasks_in(&self, service: ServiceId, slot: Slot) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks_of(service).filter(move |t| t.slot == slot)
+        let first = (service, slot, 0, TaskId(Id(0)));
+        let last = (service, slot, u64::MAX, TaskId(Id(u128::MAX)));
+        self.index.slots.range(first..=last).filter_map(|key| self.tasks.get(&key.3))
     }
 
-    /// The tasks that have this node, also ended ones.
+    /// The tasks that have this node, also ended ones, by id.
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
-        self.tasks.values().filter(move |t| t.node == Some(node))
+        let range = (node, TaskId(Id(0)))..=(node, TaskId(Id(u128::MAX)));
+        self.index.on_node.range(range).filter_map(|key| self.tasks.get(&key.1))
+    }
+
+    /// The tasks on their way from running to stopped.
+    pub fn draining(&self) -> impl Iterator<Item = &Arc<Task>> {
+        self.index.draining.iter().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// A service's wanted tasks without a node.
+    pub fn unplaced(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+        let range = (service, TaskId(Id(0)))..=(service, TaskId(Id(u128::MAX)));
+        self.index.unplaced.range(range).filter_map(|key| self.tasks.get(&key.1))
+    }
+
+    /// The services that have a wanted task without a node.
+    pub fn services_waiting_for_room(&self) -> impl Iterator<Item = ServiceId> {
+        let mut last = None;
+        self.index.unplaced.iter().filter_map(move |(service, _)| {
+            (last.replace(*service) != Some(*service)).then_some(*service)
+        })
+    }
+
+    /// What the tasks of a node hold of it.
+    #[must_use]
+    pub fn node_use(&self, node: NodeId) -> Arc<NodeUse> {
+        self.index.node_use.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// The tasks of a service on a node, counted.
+    #[must_use]
+    pub fn tally(&self, service: ServiceId, node: NodeId) -> Tally {
+        self.index.tallies.get(&(service, node)).copied().unwrap_or_default()
+    }
+
+    /// The nodes with tasks of a service, and how many.
+    pub fn tallies(&self, service: ServiceId) -> impl Iterator<Item = (NodeId, Tally)> {
+        let range = (service, NodeId(Id(0)))..=(service, NodeId(Id(u128::MAX)));
+        self.index.tallies.range(range).map(|((_, node), tally)| (*node, *tally))
+    }
+
+    /// The service that publishes this port on every node.
+    #[must_use]
+    pub fn port_user(&self, port: (Protocol, u16)) -> Option<ServiceId> {
+        self.index.ports.get(&port).copied()
+    }
+
+    /// The services that publish a port on every node, one for each port.
+    pub fn publishers(&self) -> impl Iterator<Item = ServiceId> {
+        self.index.ports.values().copied()
+    }
+
+    /// The services whose spec names this network, secret or config.
+    pub fn users_of(&self, object: ObjectRef) -> impl Iterator<Item = ServiceId> {
+        let range = (object, ServiceId(Id(0)))..=(object, ServiceId(Id(u128::MAX)));
+        self.index.users.range(range).map(|(_, service)| *service)
+    }
+
+    /// The services that depend on the service of this name.
+    pub fn dependents(&self, name: &str) -> impl Iterator<Item = ServiceId> {
+        let range =
+            (name.to_owned(), ServiceId(Id(0)))..=(name.to_owned(), ServiceId(Id(u128::MAX)));
+        let found: Vec<ServiceId> =
+            self.index.dependents.range(range).map(|(_, service)| *service).collect();
+        found.into_iter()
+    }
+
+    /// The nodes where a task holds an address of the network.
+    pub fn network_nodes(&self, network: NetworkId) -> impl Iterator<Item = NodeId> {
+        let range = (network, NodeId(Id(0)))..=(network, NodeId(Id(u128::MAX)));
+        self.index.network_users.range(range).map(|((_, node), _)| *node)
+    }
+
+    /// The nodes that have a gateway address of the network and no task there any more.
+    pub(super) fn idle_gateways(&self, network: NetworkId) -> Vec<NodeId> {
+        let Some(known) = self.network(network) else { return Vec::new() };
+        let used = |node: &NodeId| self.index.network_users.contains_key(&(network, *node));
+        known.gateways.keys().filter(|node| !used(node)).copied().collect()
+    }
+
+    /// How many tasks the network still has an address for.
+    #[must_use]
+    pub fn free_addresses(&self, network: NetworkId) -> usize {
+        self.pool(network).map_or(0, Pool::free) + self.idle_gateways(network).len()
+    }
+
+    /// The addresses of a network.
+    #[must_use]
+    pub fn pool(&self, network: NetworkId) -> Option<&Pool> {
+        self.pools.get(&network).map(|pool| &**pool)
     }
 }

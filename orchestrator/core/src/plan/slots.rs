@@ -1,0 +1,326 @@
+//! The slots of a service: what each holds, and what it needs.
+
+use model::lifecycle::Desired;
+use model::object::{Restarts, Service, Slot, Task, Template, TemplateVersion};
+use model::reason::{Objection, Reason};
+use model::{NodeId, TaskId, TaskState, Timestamp};
+
+use super::draft::Draft;
+use super::gate;
+use super::place::Places;
+use super::restart::{self, Verdict};
+use crate::State;
+use crate::command::{Command, CreateTask};
+
+/// One slot: all its tasks on record, oldest first.
+pub(super) struct View<'a> {
+    pub(super) slot: Slot,
+    pub(super) tasks: Vec<&'a Task>,
+}
+
+/// Every slot of a service that has a task on record.
+pub(super) fn views<'a>(state: &'a State, service: &Service) -> Vec<View<'a>> {
+    let mut views: Vec<View<'_>> = Vec::new();
+    for task in state.tasks_of(service.id) {
+        match views.last_mut() {
+            Some(view) if view.slot == task.slot => view.tasks.push(task),
+            Some(_) | None => views.push(View { slot: task.slot, tasks: vec![task] }),
+        }
+    }
+    views
+}
+
+fn wanted(task: &Task) -> bool {
+    task.desired <= Desired::Running
+}
+
+impl<'a> View<'a> {
+    /// Wanted and not ended, oldest first: one, or two during a start-first replacement.
+    pub(super) fn live(&self) -> impl DoubleEndedIterator<Item = &'a Task> {
+        self.tasks.iter().copied().filter(|t| wanted(t) && !t.status.state.is_terminal())
+    }
+
+    /// The newest that ended although it was wanted; nobody has dealt with it yet, or its restart
+    /// policy is exhausted.
+    pub(super) fn ended(&self) -> Option<&'a Task> {
+        self.tasks.iter().rev().copied().find(|t| wanted(t) && t.status.state.is_terminal())
+    }
+
+    /// A task is still on its way out.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.tasks.iter().any(|t| !wanted(t) && !t.status.state.is_terminal())
+    }
+
+    /// The slot counts as one of the service's.
+    pub(super) fn is_held(&self) -> bool {
+        self.tasks.iter().any(|t| wanted(t))
+    }
+
+    /// Whether `a` was made before `b`.
+    pub(super) fn is_older(&self, a: &Task, b: &Task) -> bool {
+        let at = |task: &Task| self.tasks.iter().position(|t| t.id == task.id);
+        at(a) < at(b)
+    }
+}
+
+/// A task that is to be made, once it has a place.
+pub(super) struct Start<'a> {
+    pub(super) slot: Slot,
+    pub(super) template: TemplateVersion,
+    pub(super) restarts: Restarts,
+    pub(super) not_before: Option<Timestamp>,
+    /// The slot never had a task before.
+    pub(super) first: bool,
+    /// An older task of the slot must end first.
+    pub(super) old_stopping: bool,
+    /// Start-first: this one runs on until the new one does.
+    pub(super) beside: Option<&'a Task>,
+}
+
+impl Start<'_> {
+    /// The first task of a slot.
+    pub(super) fn fresh(slot: Slot, template: TemplateVersion) -> Self {
+        Start {
+            slot,
+            template,
+            restarts: Restarts::default(),
+            not_before: None,
+            first: true,
+            old_stopping: false,
+            beside: None,
+        }
+    }
+}
+
+/// The plan of one service being written.
+pub(super) struct Work<'d, 'a> {
+    pub(super) draft: &'d mut Draft<'a>,
+    pub(super) service: &'a Service,
+    wake: Option<Timestamp>,
+    starts: Vec<Start<'a>>,
+    unplaced: Vec<&'a Task>,
+}
+
+impl<'d, 'a> Work<'d, 'a> {
+    pub(super) fn new(draft: &'d mut Draft<'a>, service: &'a Service) -> Self {
+        Work { draft, service, wake: None, starts: Vec::new(), unplaced: Vec::new() }
+    }
+
+    /// Asks to be called again then.
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
+        if at > self.draft.now {
+            self.wake = Some(self.wake.map_or(at, |known| known.min(at)));
+        }
+    }
+
+    /// A planned stop: one that serves drains first, another ends at once as `end`.
+    pub(super) fn stop(&mut self, task: &Task, end: Desired) {
+        let desired = if task.status.state == TaskState::Running { Desired::Draining } else { end };
+        self.raise(task, desired);
+    }
+
+    pub(super) fn raise(&mut self, task: &Task, desired: Desired) {
+        if task.desired < desired {
+            self.draft.push(Command::SetDesired { task: task.id, desired });
+        }
+    }
+
+    pub(super) fn wait(&mut self, task: &Task, waiting: Reason) {
+        if task.waiting.as_ref() != Some(&waiting) {
+            let waiting = Some(waiting);
+            self.draft.push(Command::SetWaiting { task: task.id, waiting });
+        }
+    }
+
+    /// Drops the record of an ended task: its container first, if anybody can be asked.
+    pub(super) fn forget(&mut self, task: &Task) {
+        use model::object::NodeState::{Disconnected, Down};
+        let node = task.node.and_then(|id| self.draft.state.node(id));
+        if node.is_none_or(|n| matches!(n.status.state, Down | Disconnected)) {
+            self.draft.push(Command::DeleteTask { task: task.id });
+        } else {
+            self.raise(task, Desired::Remove);
+        }
+    }
+
+    pub(super) fn start(&mut self, start: Start<'a>) {
+        self.starts.push(start);
+    }
+
+    /// Looks after a live task that is to stay: lets it start when nothing holds it back, queues it
+    /// for a place when it has none.
+    pub(super) fn tend(&mut self, view: &View<'a>, task: &'a Task) {
+        if task.node.is_none() {
+            self.unplaced.push(task);
+        }
+        if task.desired != Desired::Ready {
+            return;
+        }
+        let first = view.tasks.first().is_some_and(|t| t.id == task.id);
+        let failures = task.restarts.in_a_row;
+        let held_back = gate::closed(
+            self.draft,
+            self.service,
+            task.not_before,
+            failures,
+            first,
+            view.is_leaving(),
+        );
+        match held_back {
+            None => self.raise(task, Desired::Running),
+            Some(reason) => {
+                if let Reason::BackOff { until, .. } = &reason {
+                    self.wake_at(*until);
+                }
+                if task.node.is_some() {
+                    self.wait(task, reason);
+                }
+            }
+        }
+    }
+
+    /// Deals with a wanted slot whose only task ended by itself and whose template is not being
+    /// changed. Answers whether this is news (so that an update may count it).
+    pub(super) fn renew(&mut self, view: &View<'a>, ended: &'a Task, template: TemplateVersion) {
+        if self.is_lost(ended) {
+            self.raise(ended, Desired::Shutdown);
+            self.start(Start {
+                restarts: ended.restarts,
+                first: false,
+                old_stopping: view.is_leaving(),
+                ..Start::fresh(view.slot, template)
+            });
+            return;
+        }
+        match self.verdict(ended, template) {
+            Verdict::Again { restarts, not_before } => {
+                self.raise(ended, Desired::Shutdown);
+                self.start(Start {
+                    restarts,
+                    not_before,
+                    first: false,
+                    old_stopping: view.is_leaving(),
+                    ..Start::fresh(view.slot, template)
+                });
+            }
+            Verdict::Exhausted { attempts } => {
+                self.wait(ended, Reason::RestartsExhausted { attempts });
+            }
+            Verdict::Finished => {}
+        }
+    }
+
+    /// What the restart policy of `template` says about an ended task.
+    pub(super) fn verdict(&self, ended: &Task, template: TemplateVersion) -> Verdict {
+        let Some(template) = self.service.templates.get(&template) else {
+            return Verdict::Finished;
+        };
+        restart::verdict(ended, &template.task, self.service.job.is_some(), self.draft.now)
+    }
+
+    /// The task did not end; its node did.
+    pub(super) fn is_lost(&self, task: &Task) -> bool {
+        task.status.state == TaskState::Orphaned
+            || task.node.is_some_and(|id| self.draft.state.node(id).is_none())
+    }
+
+    /// Finds places for everything that needs one, and writes it down. Answers when to look again.
+    pub(super) fn finish(mut self) -> Option<Timestamp> {
+        let mut places: Vec<(TemplateVersion, Places<'a>)> = Vec::new();
+        for task in std::mem::take(&mut self.unplaced) {
+            match self.place(&mut places, task.slot, task.template) {
+                Some(Ok(node)) => self.draft.push(Command::Assign { task: task.id, node }),
+                Some(Err(reason)) => self.wait(task, reason),
+                None => {}
+            }
+            self.draft.may_cut();
+        }
+        for start in std::mem::take(&mut self.starts) {
+            if self.draft.is_full() {
+                self.draft.services.insert(self.service.id);
+                break;
+            }
+            if let Some(place) = self.place(&mut places, start.slot, start.template) {
+                self.create(&start, place);
+            }
+            self.draft.may_cut();
+        }
+        self.wake
+    }
+
+    fn place(
+        &mut self,
+        places: &mut Vec<(TemplateVersion, Places<'a>)>,
+        slot: Slot,
+        version: TemplateVersion,
+    ) -> Option<Result<NodeId, Reason>> {
+        let template: &'a Template = self.service.templates.get(&version)?;
+        if let Slot::Node(node) = slot {
+            return Some(Places::only(self.draft, self.service, template, node));
+        }
+        let at = places.iter().position(|(v, _)| *v == version).unwrap_or_else(|| {
+            places.push((version, Places::open(self.draft, self.service, template)));
+            places.len() - 1
+        });
+        Some(places[at].1.next(self.draft))
+    }
+
+    fn create(&mut self, start: &Start<'a>, place: Result<NodeId, Reason>) {
+        let (mut beside, mut old_stopping) = (start.beside, start.old_stopping);
+        if let (Some(old), Err(reason)) = (beside, &place) {
+            if would_make_room(reason) {
+                // Both do not fit at once: this slot is replaced stop-first after all.
+                self.stop(old, Desired::Shutdown);
+                (beside, old_stopping) = (None, true);
+            }
+        }
+        let failures = start.restarts.in_a_row;
+        let held_back = gate::closed(
+            self.draft,
+            self.service,
+            start.not_before,
+            failures,
+            start.first,
+            old_stopping,
+        );
+        if let Some(Reason::BackOff { until, .. }) = &held_back {
+            self.wake_at(*until);
+        }
+        let desired = if held_back.is_some() { Desired::Ready } else { Desired::Running };
+        let (node, waiting) = match place {
+            Ok(node) => (Some(node), held_back),
+            Err(reason) => (None, Some(reason)),
+        };
+        self.draft.push(Command::CreateTask(Box::new(CreateTask {
+            service: self.service.id,
+            slot: start.slot,
+            template: start.template,
+            job_iteration: self.service.job.map_or(0, |job| job.iteration),
+            node,
+            desired,
+            not_before: start.not_before,
+            restarts: start.restarts,
+            waiting,
+            beside: beside.map(|task: &Task| -> TaskId { task.id }),
+        })));
+    }
+}
+
+/// Whether the old task's end could change the answer.
+fn would_make_room(reason: &Reason) -> bool {
+    match reason {
+        Reason::NoSuitableNode { objections } => objections.keys().any(|objection| {
+            matches!(objection, Objection::Resources | Objection::HostPort | Objection::MaxReplicas)
+        }),
+        Reason::NoAddress { .. } => true,
+        Reason::BackOff { .. }
+        | Reason::RestartsExhausted { .. }
+        | Reason::OldTaskStopping
+        | Reason::UpdateInProgress
+        | Reason::UpdatePaused
+        | Reason::Dependency { .. }
+        | Reason::NodeSilent { .. }
+        | Reason::Draining { .. }
+        | Reason::StartLimit { .. } => false,
+    }
+}

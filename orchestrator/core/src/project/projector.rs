@@ -1,0 +1,260 @@
+//! Keeps the orders of every node with a session, and says what changed in them.
+//!
+//! A change of an object touches few parts of few nodes' orders: those are made again, compared
+//! and sent. What they are is said in one place, [`Touched`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::wire::orders::{Change, Delta, Fence, Orders};
+use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
+
+use super::{orders, parts};
+use crate::State;
+use crate::command::{Applied, ObjectRef};
+use crate::state::overlay_networks;
+
+/// The orders of every node with a session, kept current. One per leadership.
+#[derive(Clone, Debug, Default)]
+pub struct Projector {
+    term: u64,
+    nodes: BTreeMap<NodeId, Orders>,
+    /// Which nodes were told of a service, so that only those are told of its change.
+    knows: BTreeMap<ServiceId, BTreeSet<NodeId>>,
+}
+
+/// The parts of orders that some entries touch.
+#[derive(Default)]
+struct Touched {
+    cluster: bool,
+    /// Own description changed; also told to every other node as a peer.
+    nodes: BTreeSet<NodeId>,
+    /// On the node that has the task.
+    tasks: BTreeMap<NodeId, BTreeSet<TaskId>>,
+    services: BTreeSet<ServiceId>,
+    networks: BTreeSet<NetworkId>,
+    secrets: BTreeSet<SecretId>,
+    configs: BTreeSet<ConfigId>,
+}
+
+impl Projector {
+    /// A leadership begins.
+    #[must_use]
+    pub fn new(term: u64) -> Projector {
+        Projector { term, ..Projector::default() }
+    }
+
+    /// A node has a session: the whole for it. Also what answers its `Resend`.
+    pub fn open(&mut self, state: &State, node: NodeId) -> &Orders {
+        self.close(node);
+        let whole = orders(state, node, self.term);
+        for service in whole.services.keys() {
+            self.knows.entry(*service).or_default().insert(node);
+        }
+        self.nodes.entry(node).or_insert(whole)
+    }
+
+    /// A node's session ended.
+    pub fn close(&mut self, node: NodeId) {
+        if let Some(old) = self.nodes.remove(&node) {
+            for service in old.services.keys() {
+                if let Some(nodes) = self.knows.get_mut(service) {
+                    nodes.remove(&node);
+                }
+            }
+        }
+    }
+
+    /// The orders of a node as it was last told.
+    #[must_use]
+    pub fn orders(&self, node: NodeId) -> Option<&Orders> {
+        self.nodes.get(&node)
+    }
+
+    /// The deltas for the nodes that one or several entries concern, in the order of the log.
+    /// `state` is the one after them.
+    #[must_use]
+    pub fn update<'a>(
+        &mut self,
+        state: &State,
+        applied: impl IntoIterator<Item = &'a Applied>,
+    ) -> BTreeMap<NodeId, Delta> {
+        let touched = Self::touched(state, applied);
+        let affected = self.affected(state, &touched);
+        let mut deltas = BTreeMap::new();
+        for node in affected {
+            let Some(old) = self.nodes.get_mut(&node) else { continue };
+            let delta = renew(state, node, old, &touched, self.term);
+            for service in delta.services.set.keys() {
+                self.knows.entry(*service).or_default().insert(node);
+            }
+            for service in &delta.services.gone {
+                if let Some(nodes) = self.knows.get_mut(service) {
+                    nodes.remove(&node);
+                }
+            }
+            if !delta.is_empty() {
+                old.fence = delta.to;
+                deltas.insert(node, delta);
+            }
+        }
+        self.knows.retain(|_, nodes| !nodes.is_empty());
+        deltas
+    }
+
+    fn touched<'a>(state: &State, applied: impl IntoIterator<Item = &'a Applied>) -> Touched {
+        let mut touched = Touched::default();
+        for change in applied.into_iter().flat_map(|a| &a.changes) {
+            match change.object {
+                ObjectRef::Cluster => touched.cluster = true,
+                ObjectRef::Node(id) => {
+                    touched.nodes.insert(id);
+                    // Managers' addresses are told to all.
+                    touched.cluster = true;
+                    let own = touched.tasks.entry(id).or_default();
+                    own.extend(state.tasks_on(id).map(|t| t.id));
+                }
+                ObjectRef::Service(id) => {
+                    touched.services.insert(id);
+                    // A service's own words are in its tasks' orders.
+                    for task in state.tasks_of(id) {
+                        if let Some(node) = task.node {
+                            touched.tasks.entry(node).or_default().insert(task.id);
+                        }
+                    }
+                }
+                ObjectRef::Task(id) => {
+                    let Some(place) = &change.task else { continue };
+                    touched.services.insert(place.service);
+                    touched.networks.extend(&place.networks);
+                    if let Some(node) = place.node {
+                        touched.tasks.entry(node).or_default().insert(id);
+                    }
+                }
+                ObjectRef::Network(id) => {
+                    touched.networks.insert(id);
+                }
+                ObjectRef::Secret(id) => {
+                    touched.secrets.insert(id);
+                }
+                ObjectRef::Config(id) => {
+                    touched.configs.insert(id);
+                }
+            }
+        }
+        touched
+    }
+
+    fn affected(&self, state: &State, touched: &Touched) -> BTreeSet<NodeId> {
+        if touched.cluster || !touched.secrets.is_empty() || !touched.configs.is_empty() {
+            return self.nodes.keys().copied().collect();
+        }
+        let mut affected: BTreeSet<NodeId> = touched.tasks.keys().copied().collect();
+        for id in &touched.services {
+            affected.extend(self.knows.get(id).into_iter().flatten());
+            let Some(service) = state.service(*id) else { continue };
+            if service.endpoint.ports.iter().any(|p| !p.publish_mode.is_host()) {
+                return self.nodes.keys().copied().collect();
+            }
+            let template = service.templates.get(&service.template);
+            let on = template.map(|t| overlay_networks(t)).unwrap_or_default();
+            for network in on {
+                affected.extend(state.network_nodes(network));
+            }
+        }
+        for network in &touched.networks {
+            affected.extend(state.network_nodes(*network));
+            affected.extend(
+                self.nodes.iter().filter(|(_, o)| o.networks.contains_key(network)).map(|n| *n.0),
+            );
+        }
+        affected.retain(|node| self.nodes.contains_key(node));
+        affected
+    }
+}
+
+/// Makes the touched parts of one node's orders again, in place; answers what changed.
+fn renew(state: &State, node: NodeId, old: &mut Orders, touched: &Touched, term: u64) -> Delta {
+    let to = Fence { term, revision: state.revision() };
+    let mut delta = Delta { from: old.fence, to, ..Delta::default() };
+    let Some(known) = state.node(node) else {
+        let new = Orders { fence: to, ..Orders::default() };
+        let delta = old.delta_to(&new);
+        *old = new;
+        return delta;
+    };
+    if touched.cluster {
+        let new = parts::cluster(state);
+        if new != old.cluster {
+            delta.cluster = Some(new.clone());
+            old.cluster = new;
+        }
+    }
+    for id in &touched.nodes {
+        if *id == node {
+            let new = parts::node(known);
+            if new != old.node {
+                delta.node = Some(new.clone());
+                old.node = new;
+            }
+        } else {
+            let new = state.node(*id).map(|n| parts::peer(n));
+            put(&mut old.peers, &mut delta.peers, *id, new);
+        }
+    }
+    if let Some(tasks) = touched.tasks.get(&node) {
+        for id in tasks {
+            let task = state.task(*id).filter(|t| t.node == Some(node));
+            let new = task.and_then(|t| parts::task(state, t));
+            put(&mut old.tasks, &mut delta.tasks, *id, new);
+        }
+    }
+    let networks = parts::networks_on(state, node);
+    let known: BTreeSet<NetworkId> = old.networks.keys().copied().collect();
+    for id in known.union(&networks) {
+        if touched.networks.contains(id) || known.contains(id) != networks.contains(id) {
+            let new = networks.contains(id).then(|| parts::network(state, node, *id)).flatten();
+            put(&mut old.networks, &mut delta.networks, *id, new);
+        }
+    }
+    let services = parts::services_for(state, &networks);
+    let known: BTreeSet<ServiceId> = old.services.keys().copied().collect();
+    for id in known.union(&services) {
+        if touched.services.contains(id) || known.contains(id) != services.contains(id) {
+            let new = services.contains(id).then(|| parts::service(state, *id)).flatten();
+            put(&mut old.services, &mut delta.services, *id, new);
+        }
+    }
+    let (secrets, configs) = parts::files_on(state, node);
+    let known: BTreeSet<SecretId> = old.secrets.keys().copied().collect();
+    for id in known.union(&secrets) {
+        let new = secrets.contains(id).then(|| parts::secret(state, *id)).flatten();
+        put(&mut old.secrets, &mut delta.secrets, *id, new);
+    }
+    let known: BTreeSet<ConfigId> = old.configs.keys().copied().collect();
+    for id in known.union(&configs) {
+        let new = configs.contains(id).then(|| parts::config(state, *id)).flatten();
+        put(&mut old.configs, &mut delta.configs, *id, new);
+    }
+    delta
+}
+
+/// Replaces one entry, and notes it if it differs.
+fn put<K: Ord + Copy, V: Clone + PartialEq>(
+    map: &mut BTreeMap<K, V>,
+    change: &mut Change<K, V>,
+    key: K,
+    new: Option<V>,
+) {
+    match new {
+        Some(new) if map.get(&key) != Some(&new) => {
+            change.set.insert(key, new.clone());
+            map.insert(key, new);
+        }
+        Some(_) => {}
+        None => {
+            if map.remove(&key).is_some() {
+                change.gone.insert(key);
+            }
+        }
+    }
+}
