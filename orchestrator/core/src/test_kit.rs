@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::lifecycle::Desired;
 use model::object::{
-    CaMaterial, ContainerStatus, JoinSecrets, NodeDescription, NodeState, Revision, Slot, Task,
+    CaMaterial, ContainerStatus, JoinSecrets, NodeDescription, Revision, Slot, Task,
 };
 use model::spec::{Availability, Platform, Resources, Role, ServiceSpec};
 use model::wire::orders::Orders;
@@ -28,7 +28,7 @@ pub(crate) const SECOND: Millis = Millis(1_000);
 #[derive(Clone, Debug, Default)]
 struct Agent {
     silent: bool,
-    /// Images whose containers end with this code as soon as they run.
+    /// Images whose containers end with this code at once.
     broken: BTreeMap<String, i64>,
     /// What it said last of each task.
     said: BTreeMap<TaskId, TaskState>,
@@ -95,7 +95,7 @@ impl World {
         self.agents.insert(node, Agent::default());
         self.told.insert(node, self.projector.open(&self.state, node).clone());
         self.live.heard(node, self.now);
-        self.agenda.note_node(node);
+        self.agenda.note_heartbeat(&self.state, node);
     }
 
     /// One entry through the log.
@@ -197,11 +197,23 @@ impl World {
         self.told.insert(node, self.projector.open(&self.state, node).clone());
     }
 
-    /// Containers of this image end with `code` as soon as they run, on every node.
+    /// Containers of this image end with `code` at once, on every node.
     pub(crate) fn break_image(&mut self, image: &str, code: i64) {
         for agent in self.agents.values_mut() {
             agent.broken.insert(image.to_owned(), code);
         }
+    }
+
+    /// Containers of this image work from now on.
+    pub(crate) fn mend_image(&mut self, image: &str) {
+        for agent in self.agents.values_mut() {
+            agent.broken.remove(image);
+        }
+    }
+
+    /// Whether the node's agent can report.
+    pub(crate) fn can_speak(&self, node: Option<NodeId>) -> bool {
+        node.and_then(|id| self.agents.get(&id)).is_some_and(|agent| !agent.silent)
     }
 
     /// The container of a slot's newest task ends.
@@ -266,10 +278,7 @@ impl World {
             self.live.heard(*node, self.now);
             let applied = self.told.get(node).map_or(Revision(0), |o| o.fence.revision);
             self.live.applied(*node, applied);
-            let state = self.state.node(*node).map(|n| n.status.state);
-            if state != Some(NodeState::Ready) || self.state.draining().next().is_some() {
-                self.agenda.note_node(*node);
-            }
+            self.agenda.note_heartbeat(&self.state, *node);
         }
     }
 
@@ -368,7 +377,10 @@ fn step(desired: Desired, at: TaskState, broken: Option<i64>) -> Option<(TaskSta
         (Desired::Remove, _) => Some((Remove, None)),
         (_, state) if state.is_terminal() && state != Orphaned => None,
         (Desired::Ready, Assigned) => Some((Ready, None)),
-        (Desired::Running, Assigned | Ready) => Some((Running, None)),
+        (Desired::Running, Assigned | Ready) => match broken {
+            Some(code) if code != 0 => Some((Failed, Some(code))),
+            Some(_) | None => Some((Running, None)),
+        },
         (Desired::Running, Running) => broken.map(|code| {
             let end = if code == 0 { TaskState::Complete } else { Failed };
             (end, Some(code))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::object::Service;
+use model::object::{NodeState, Service};
 use model::spec::ModeKind;
 use model::{NodeId, ServiceId, Timestamp};
 
@@ -21,6 +21,8 @@ pub struct Agenda {
     timers: BTreeSet<(Timestamp, ServiceId)>,
     /// When the next node may become silent.
     pub(super) nodes_at: Option<Timestamp>,
+    /// A task began to drain, or a node acknowledged something while one does.
+    pub(super) drain: bool,
     /// When the next draining task may stop although not every node has said so.
     pub(super) drain_at: Option<Timestamp>,
 }
@@ -33,7 +35,7 @@ impl Agenda {
         self.nodes.extend(state.nodes().map(|n| n.id));
         self.room = true;
         self.nodes_at = None;
-        self.drain_at = None;
+        self.drain = true;
     }
 
     /// What an applied entry touches. `state` is the one after it.
@@ -48,9 +50,7 @@ impl Agenda {
                     }
                     let ended = state.task(id).is_none_or(|t| t.status.state.is_terminal());
                     self.room |= ended;
-                    if state.task(id).is_some_and(|t| t.drain.is_some()) {
-                        self.drain_at = None;
-                    }
+                    self.drain |= state.task(id).is_some_and(|t| t.drain.is_some());
                 }
                 ObjectRef::Service(id) => {
                     self.services.insert(id);
@@ -65,7 +65,8 @@ impl Agenda {
     }
 
     fn note_changed_node(&mut self, state: &State, id: NodeId) {
-        self.note_node(id);
+        self.nodes.insert(id);
+        self.drain = true;
         self.room = true;
         self.services.extend(state.tasks_on(id).map(|t| t.service));
         let everywhere = |s: &Service| match s.spec.mode.kind() {
@@ -75,11 +76,13 @@ impl Agenda {
         self.services.extend(state.services().filter(|s| everywhere(s)).map(|s| s.id));
     }
 
-    /// A node was heard of again, or acknowledged a newer revision.
-    pub fn note_node(&mut self, node: NodeId) {
-        self.nodes.insert(node);
-        self.nodes_at = None;
-        self.drain_at = None;
+    /// A frame of a node's agent: it may be up again, or have acknowledged what a stop waits for.
+    /// Call [`super::Live::heard`] and the like first. Costs nothing when there is no news.
+    pub fn note_heartbeat(&mut self, state: &State, node: NodeId) {
+        if state.node(node).is_some_and(|n| n.status.state != NodeState::Ready) {
+            self.nodes.insert(node);
+        }
+        self.drain |= state.draining().next().is_some();
     }
 
     /// Nothing is due at `now`.
@@ -88,6 +91,7 @@ impl Agenda {
         self.services.is_empty()
             && self.nodes.is_empty()
             && !self.room
+            && !self.drain
             && self.next().is_none_or(|at| at > now)
     }
 

@@ -20,8 +20,11 @@ pub(super) struct Draft<'a> {
     written: usize,
     /// What nodes will hold once the plan is applied, where that differs from the state.
     used: BTreeMap<NodeId, NodeUse>,
-    /// Tasks of a service on a node that the plan adds.
-    added: BTreeMap<(ServiceId, NodeId), u32>,
+    /// Tasks of a service on a node that the plan adds, less those that it stops.
+    added: BTreeMap<(ServiceId, NodeId), i64>,
+    /// Tasks that stop as soon as their start-first replacement runs: they still take room, but
+    /// do not speak against the node.
+    passing: BTreeMap<(ServiceId, NodeId), i64>,
     /// Addresses that are left once the plan is applied.
     addresses: BTreeMap<NetworkId, usize>,
     gateways: BTreeSet<(NetworkId, NodeId)>,
@@ -40,6 +43,7 @@ impl<'a> Draft<'a> {
             written: 0,
             used: BTreeMap::new(),
             added: BTreeMap::new(),
+            passing: BTreeMap::new(),
             addresses: BTreeMap::new(),
             gateways: BTreeSet::new(),
             services: BTreeSet::new(),
@@ -91,7 +95,24 @@ impl<'a> Draft<'a> {
     /// How many tasks of the service the node will have.
     pub(super) fn live(&self, service: ServiceId, node: NodeId) -> u32 {
         let added = self.added.get(&(service, node)).copied().unwrap_or(0);
-        self.state.tally(service, node).live + added
+        let live = i64::from(self.state.tally(service, node).live) + added;
+        u32::try_from(live).unwrap_or(0)
+    }
+
+    /// How many of them are there to stay.
+    pub(super) fn staying(&self, service: ServiceId, node: NodeId) -> u32 {
+        let passing = self.passing.get(&(service, node)).copied().unwrap_or(0);
+        u32::try_from(i64::from(self.live(service, node)) - passing).unwrap_or(0)
+    }
+
+    /// Notes that the plan stops a task there.
+    pub(super) fn leaves(&mut self, service: ServiceId, node: NodeId) {
+        *self.added.entry((service, node)).or_default() -= 1;
+    }
+
+    /// Notes that a task there is about to be followed by another.
+    pub(super) fn passes(&mut self, service: ServiceId, node: NodeId) {
+        *self.passing.entry((service, node)).or_default() += 1;
     }
 
     /// Notes that the plan puts a task there.

@@ -20,11 +20,8 @@ pub(super) const BOUND: Millis = Millis::from_secs(2);
 
 pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {
     let (state, now) = (draft.state, draft.now);
-    if state.draining().next().is_none() {
-        agenda.drain_at = None;
-        return;
-    }
-    if agenda.drain_at.is_some_and(|at| at > now) {
+    let look = std::mem::take(&mut agenda.drain) || agenda.drain_at.is_some_and(|at| at <= now);
+    if !look {
         return;
     }
     let acknowledged = acknowledged_by_all(state, live);

@@ -18,6 +18,8 @@ mod live;
 pub mod membership;
 mod nodes;
 mod place;
+#[cfg(test)]
+mod props;
 mod replicated;
 mod restart;
 mod rollout;

@@ -103,9 +103,9 @@ impl<'a> Places<'a> {
         };
         for node in draft.state.nodes() {
             let path = places.path(node);
-            let live = draft.live(service.id, node.id);
-            if live > 0 {
-                places.root.count(&path, live);
+            let staying = draft.staying(service.id, node.id);
+            if staying > 0 {
+                places.root.count(&path, staying);
             }
             match places.demand.unsuited(node) {
                 Some(objection) => places.object(objection),
@@ -172,7 +172,7 @@ impl<'a> Places<'a> {
             None => {
                 let score = Score {
                     failures: failures(draft, self.service, node.id),
-                    of_this_service: live,
+                    of_this_service: draft.staying(self.service.id, node.id),
                     tasks: used.tasks,
                     node: node.id,
                 };

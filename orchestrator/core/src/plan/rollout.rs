@@ -274,6 +274,9 @@ impl Engine {
         let serves = old.status.state == TaskState::Running;
         if self.config.starts_first() && serves {
             start.beside = Some(old);
+            if let Some(node) = old.node {
+                work.draft.passes(work.service.id, node);
+            }
         } else {
             work.stop(old, Desired::Shutdown);
             start.old_stopping = old.node.is_some() || case.view.is_leaving();
