@@ -74,3 +74,68 @@ pub fn membership(state: &State, members: &RaftMembers) -> Option<MembershipChan
         .find(|id| !manager(id))
         .map(|node| MembershipChange::Remove { node })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_kit::World;
+
+    fn members(world: &World, voters: &[&str], learners: &[&str]) -> RaftMembers {
+        let ids = |names: &[&str]| names.iter().map(|n| world.node(n)).collect();
+        RaftMembers {
+            voters: ids(voters),
+            learners: ids(learners),
+            caught_up: ids(learners),
+            leader: world.node(voters[0]),
+        }
+    }
+
+    fn role(world: &mut World, name: &str, role: Role) {
+        world.edit_node(name, |spec| spec.role = role);
+    }
+
+    #[test]
+    fn a_promoted_node_learns_first_and_votes_then() {
+        let mut world = World::with_workers(1);
+        let alone = members(&world, &["m1"], &[]);
+        assert_eq!(membership(&world.state, &alone), None);
+        role(&mut world, "w1", Role::Manager);
+        let node = world.node("w1");
+        let next = membership(&world.state, &alone);
+        assert!(
+            matches!(&next, Some(MembershipChange::AddLearner { node: n, .. }) if *n == node),
+            "{next:?}"
+        );
+        let mut learning = members(&world, &["m1"], &["w1"]);
+        learning.caught_up.clear();
+        assert_eq!(membership(&world.state, &learning), None);
+        let ready = members(&world, &["m1"], &["w1"]);
+        assert_eq!(membership(&world.state, &ready), Some(MembershipChange::Promote { node }));
+    }
+
+    #[test]
+    fn a_demoted_node_stops_voting_before_it_stops_learning() {
+        let mut world = World::with_workers(2);
+        role(&mut world, "w1", Role::Manager);
+        role(&mut world, "w2", Role::Manager);
+        role(&mut world, "w1", Role::Worker);
+        let node = world.node("w1");
+        let all = members(&world, &["m1", "w1", "w2"], &[]);
+        assert_eq!(membership(&world.state, &all), Some(MembershipChange::Demote { node }));
+        let less = members(&world, &["m1", "w2"], &["w1"]);
+        assert_eq!(membership(&world.state, &less), Some(MembershipChange::Remove { node }));
+    }
+
+    #[test]
+    fn nobody_is_demoted_when_the_rest_would_have_no_majority() {
+        let mut world = World::with_workers(2);
+        role(&mut world, "w1", Role::Manager);
+        role(&mut world, "w2", Role::Manager);
+        world.silence("w2");
+        world.advance(model::Millis(3_000));
+        role(&mut world, "w1", Role::Worker);
+        // Of m1 and w2 only m1 answers: one of two is no majority.
+        let all = members(&world, &["m1", "w1", "w2"], &[]);
+        assert_eq!(membership(&world.state, &all), None);
+    }
+}

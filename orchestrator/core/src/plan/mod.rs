@@ -64,8 +64,16 @@ pub struct Plan {
 
 /// What should happen next.
 ///
-/// Looks at what is on the agenda and takes it off. When a batch is refused as outdated, or its
-/// fate is unknown, put everything back by [`Agenda::everything`].
+/// Looks at what is on the agenda and takes it off. The leader's loop:
+///
+/// 1. at the start: [`Live::since`], [`Agenda::everything`];
+/// 2. for each entry applied: [`Agenda::note`], then `Projector::update`; for each delta sent
+///    [`Live::sent`], and when all are, [`Live::projected`];
+/// 3. for each frame of an agent: [`Live::heard`], [`Live::applied`] of a heartbeat, then
+///    [`Agenda::note_heartbeat`];
+/// 4. whenever the agenda is not idle, at `wake_at` at the latest, and only when every batch of the
+///    last plan has its answer: plan and propose. When a batch was refused, or its fate is unknown,
+///    [`Agenda::everything`] first.
 pub fn plan(
     state: &State,
     live: &Live,

@@ -18,6 +18,7 @@ use model::{Millis, TaskId, TaskState};
 
 use super::restart::Verdict;
 use super::slots::{Start, View, Work};
+use crate::check;
 use crate::command::Command;
 use crate::fit::Demand;
 
@@ -350,7 +351,7 @@ impl Engine {
             let why = format!("due to failure or early termination of task {task}");
             let back = self.config.failure_action == "rollback"
                 && rollout.kind == RolloutKind::Update
-                && service.previous_spec.is_some();
+                && can_go_back(work);
             if back {
                 let message = format!("{word} rolled back {why}");
                 work.draft.push(Command::RollBack { service: service.id, template, message });
@@ -372,4 +373,13 @@ impl Engine {
         }
         course
     }
+}
+
+/// Whether the previous spec would still be accepted: what it names may be gone by now.
+fn can_go_back(work: &Work<'_, '_>) -> bool {
+    let service = work.service;
+    service
+        .previous_spec
+        .as_ref()
+        .is_some_and(|spec| check::service(work.draft.state, spec, Some(service)).is_ok())
 }

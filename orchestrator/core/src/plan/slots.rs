@@ -115,8 +115,7 @@ impl<'d, 'a> Work<'d, 'a> {
 
     /// A planned stop: one that serves drains first, another ends at once as `end`.
     pub(super) fn stop(&mut self, task: &Task, end: Desired) {
-        let desired =
-            if task.status.state == TaskState::Running { Desired::Draining } else { end };
+        let desired = if task.status.state == TaskState::Running { Desired::Draining } else { end };
         if let Some(node) = task.node.filter(|_| wanted(task)) {
             self.draft.leaves(self.service.id, node);
         }
