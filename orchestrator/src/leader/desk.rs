@@ -130,7 +130,7 @@ impl Desk {
             self.sessions.insert(node, Session { id: session, outbox });
             self.reporting.remove(&node);
             self.live.heard(node, now);
-            self.agenda.note_node(node);
+            self.agenda.note_heartbeat(&self.state, node);
             self.describe(node, description);
             self.send_whole(node);
             return;
@@ -204,7 +204,7 @@ impl Desk {
         self.live.applied(node, applied);
         let ready = self.state.node(node).is_some_and(|n| n.status.state == NodeState::Ready);
         if !ready || self.live.acknowledged(node) != before {
-            self.agenda.note_node(node);
+            self.agenda.note_heartbeat(&self.state, node);
         }
     }
 
