@@ -60,7 +60,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   install() {
-    apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >"$log" 2>&1
+    apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >"$log" 2>&1 || return
+    # Newer releases keep the client in a package of its own.
+    command -v docker >/dev/null || apt-get install --yes --quiet docker-cli >>"$log" 2>&1
   }
   # The package lists may be absent or old: fetch them only when it does not work without.
   if ! install; then

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use nix::unistd::Uid;
 
+use super::cgroup;
 use super::init::PROGRAM_PATH;
 
 /// Programs that a lab runs, and the Debian package that brings each.
@@ -29,6 +30,17 @@ pub(super) fn has_programs() -> anyhow::Result<()> {
     }
     let (programs, packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
     bail!("{} not found; try `apt-get install {}`", programs.join(", "), packages.join(" "));
+}
+
+/// Engines put every container into a control group.
+pub(super) fn has_cgroups() -> anyhow::Result<()> {
+    if cgroup::hierarchies()?.is_empty() {
+        bail!(
+            "no control groups are mounted; try `mount -t cgroup2 none /sys/fs/cgroup`, or \
+             `apt-get install cgroupfs-mount`"
+        );
+    }
+    Ok(())
 }
 
 fn is_installed(program: &str) -> bool {

@@ -15,7 +15,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::setsid;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::{getppid, setsid};
 use serde::{Deserialize, Serialize};
 
 use super::paths::{HostPaths, Paths};
@@ -29,6 +31,8 @@ const SELF: &str = "/proc/self/exe";
 /// Everything a host's launcher and init need to know.
 #[derive(Serialize, Deserialize)]
 pub(super) struct HostSpec {
+    /// The process that wants the host; the launcher does not outlive it.
+    pub caller: i32,
     pub host: HostName,
     pub address: Ipv4Addr,
     /// Becomes `/etc`.
@@ -55,14 +59,16 @@ struct Launched {
 pub(super) fn power_on(paths: &Paths, lab: &Lab, host: &Host) -> anyhow::Result<Boot> {
     let place = paths.host(&lab.name, &host.name);
     let switch = paths.switch(&lab.name);
+    // Groups of containers that died with the host; also an init that a killed command had started
+    // and could not write down.
+    let groups = lab.cgroups.iter().map(|base| base.join(host.name.as_str()));
+    cgroup::remove(&groups.collect::<Vec<_>>())?;
     ensure_disk(&place, lab, host).context("cannot make the host's disk")?;
     clear_run(&place).context("cannot clear the host's /run")?;
     net::unplug(&switch, host);
-    // Groups of containers that died with the host.
-    let groups = lab.cgroups.iter().map(|base| base.join(host.name.as_str()));
-    cgroup::remove(&groups.collect::<Vec<_>>())?;
     let agent_build = agent_build(&lab.programs);
     let spec = HostSpec {
+        caller: std::process::id() as i32,
         host: host.name.clone(),
         address: host.address,
         etc: place.etc(),
@@ -117,6 +123,9 @@ pub(super) fn host_launch() -> anyhow::Result<ExitCode> {
     let mut text = Vec::new();
     std::io::stdin().read_to_end(&mut text)?;
     let spec: HostSpec = serde_json::from_slice(&text).context("this is for internal use")?;
+    // A host that nobody is left to write down must not come to be.
+    set_pdeathsig(Signal::SIGKILL).context("cannot follow the caller")?;
+    anyhow::ensure!(getppid().as_raw() == spec.caller, "the caller has ended");
     for base in &spec.cgroups {
         cgroup::enter_new(base, &spec.host)?;
     }

@@ -18,6 +18,7 @@ const WORKERS: u8 = 2;
 /// Runs `lab up`.
 pub(super) fn run(paths: &Paths, name: &LabName, args: UpArgs) -> anyhow::Result<ExitCode> {
     check::has_programs()?;
+    check::has_cgroups()?;
     let lock = lock::lab(paths, name)?;
     let outcome = bring_up(paths, name, args);
     if outcome.is_err() && !paths.lab_file(name).exists() {

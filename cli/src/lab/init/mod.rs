@@ -10,6 +10,7 @@ use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context;
+use nix::sys::prctl::set_name;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::unistd::sethostname;
 
@@ -36,6 +37,8 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
     std::io::stdin().read_to_end(&mut text)?;
     let spec: HostSpec = serde_json::from_slice(&text).context("this is for internal use")?;
     anyhow::ensure!(std::process::id() == 1, "this is for internal use");
+    // It was started as `/proc/self/exe` and would be listed as `exe`.
+    let _ = set_name(c"lab-init");
     mounts::ensure_all(&spec)?;
     sethostname(spec.host.as_str()).context("cannot set the host name")?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch on forwarding")?;
