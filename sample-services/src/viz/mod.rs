@@ -15,6 +15,8 @@ use tokio::sync::Mutex;
 use crate::http::{Problem, serve};
 use crate::pages::{self, Asset};
 use crate::settings::{self, Instance};
+use docker::EngineError;
+
 pub use docker::Engine;
 
 /// How long a picture is shown to everyone who asks: browsers ask once a second, and however many
@@ -78,14 +80,18 @@ async fn cluster(State(viz): State<Arc<Viz>>) -> Result<Json<Value>, Problem> {
     Ok(Json(picture))
 }
 
-async fn look(engine: &Engine) -> Result<Value, docker::EngineError> {
+/// Whoever tells about nodes is a manager; who refuses is asked for its own containers.
+async fn look(engine: &Engine) -> Result<Value, EngineError> {
     let info = engine.get("/info").await?;
-    if info["Swarm"]["ControlAvailable"] == true {
-        let (nodes, services, tasks) =
-            tokio::try_join!(engine.get("/nodes"), engine.get("/services"), engine.get("/tasks"))?;
-        Ok(picture::of_cluster(&info, &nodes, &services, &tasks))
-    } else {
-        let containers = engine.get("/containers/json").await?;
-        Ok(picture::of_engine(&info, &containers))
+    match engine.get("/nodes").await {
+        Ok(nodes) => {
+            let (services, tasks) =
+                tokio::try_join!(engine.get("/services"), engine.get("/tasks"))?;
+            Ok(picture::of_cluster(&info, &nodes, &services, &tasks))
+        }
+        Err(EngineError::Refused { .. }) => {
+            Ok(picture::of_engine(&info, &engine.get("/containers/json").await?))
+        }
+        Err(error @ (EngineError::Connect { .. } | EngineError::Send(_))) => Err(error),
     }
 }
