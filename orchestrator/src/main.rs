@@ -60,13 +60,13 @@ struct Flags {
     #[arg(long, global = true)]
     force_new_cluster: bool,
     /// Milliseconds between two heartbeats of the leader.
-    #[arg(long, global = true, default_value_t = 50, value_name = "MS")]
+    #[arg(long, global = true, default_value_t = 80, value_name = "MS")]
     heartbeat: u64,
     /// Shortest wait before an election after the leader's lease has run out, milliseconds.
-    #[arg(long, global = true, default_value_t = 120, value_name = "MS")]
+    #[arg(long, global = true, default_value_t = 130, value_name = "MS")]
     election_min: u64,
     /// Longest such wait, and the lease itself, milliseconds.
-    #[arg(long, global = true, default_value_t = 250, value_name = "MS")]
+    #[arg(long, global = true, default_value_t = 260, value_name = "MS")]
     election_max: u64,
     /// Log entries between two snapshots.
     #[arg(long, global = true, default_value_t = 10_000, value_name = "N")]

@@ -25,7 +25,7 @@ use crate::ca::{Authority, CaError, NODE_LIFETIME, Subject, new_request, new_roo
 use crate::log::seal::{random, write_secret};
 use crate::log::{self, Log, OpenError, ProposeError, Timing, clock};
 use crate::transport::{
-    Admission, Entrance, Identity, IdentityError, Paths, Pool, ServeError, Server, admission,
+    Entrance, Identity, IdentityError, Paths, Pool, ServeError, Server, admission, anybody,
     for_managers, for_nodes,
 };
 
@@ -206,11 +206,10 @@ impl Manager {
 fn compose(log: &Log<State>, pool: &Arc<Pool>, nodes: Router, managers: Router) -> Router {
     // Raft takes any manager of the cluster at its certificate's word: a state that lags behind
     // must not keep out the leader that would bring it up to date.
-    let any: Admission = Arc::new(|_| Ok(()));
     let known = admission(log.clone());
     Router::new()
         .merge(Entrance::new(log.clone(), pool.clone()).routes())
-        .merge(for_managers(log.routes(), any))
+        .merge(for_managers(log.routes(), anybody()))
         .merge(for_managers(managers, known.clone()))
         .merge(for_nodes(nodes, known))
 }

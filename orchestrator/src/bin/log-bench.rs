@@ -18,7 +18,7 @@ use model::spec::Role;
 use model::{ClusterId, Id, NodeId, Timestamp};
 use orchestrator::ca::{Authority, NODE_LIFETIME, Subject, new_request, new_root};
 use orchestrator::log::{Config, Log, Machine, MembershipError, Timing};
-use orchestrator::transport::{Identity, Pool, Server, for_managers};
+use orchestrator::transport::{Identity, Pool, Server, anybody, for_managers};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -142,7 +142,7 @@ async fn manager(authority: &Authority, number: u128, folder: &Path) -> anyhow::
     };
     let log = Log::open(config, Pool::new(identity.clone())).await?;
     let stop = CancellationToken::new();
-    let router = for_managers(log.routes(), Arc::new(|_| Ok(())));
+    let router = for_managers(log.routes(), anybody());
     tokio::spawn(server.serve(identity, router, log.runtime(), stop.clone()));
     Ok(Manager { log, address, stop, folder })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use model::NodeId;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
-use openraft::{BasicNode, ChangeMembers};
+use openraft::{BasicNode, ChangeMembers, Instant as _};
 use tokio::time::timeout;
 
 use super::types::{TypeConfig, Voter};
@@ -17,7 +17,7 @@ use super::{Leader, Log, Machine};
 
 /// How far a learner may be behind and still be made a voter, in entries. A voter that is far
 /// behind counts for the quorum but cannot help it.
-const PROMOTE_WITHIN: u64 = 512;
+pub(super) const PROMOTE_WITHIN: u64 = 512;
 
 /// One manager in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Member {
     pub standing: Standing,
     /// The last entry that it is known to have; only the leader knows of others.
     pub matched: Option<u64>,
+    /// How long ago it last answered the leader; only the leader knows of others.
+    pub silent_for: Option<Duration>,
 }
 
 /// What a member's word counts.
@@ -73,11 +75,18 @@ impl<M: Machine> Log<M> {
             let replication = metrics.replication.as_ref()?;
             replication.get(id)?.as_ref().map(|log_id| log_id.index)
         };
+        let silent_for = |id: &Voter| {
+            if id.0 == self.0.node {
+                return Some(Duration::ZERO);
+            }
+            metrics.heartbeat.as_ref()?.get(id)?.as_ref().map(|at| at.elapsed())
+        };
         let member = |(id, node): (&Voter, &BasicNode)| Member {
             node: id.0,
             address: node.addr.clone(),
             standing: if voters.contains(id) { Standing::Voter } else { Standing::Learner },
             matched: matched(id),
+            silent_for: silent_for(id),
         };
         metrics.membership_config.nodes().map(member).collect()
     }

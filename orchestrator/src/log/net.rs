@@ -208,13 +208,19 @@ impl NetStreamAppend<TypeConfig> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        let pending = Pending::default();
-        let sent = pending.clone();
-        let messages = input.map(move |request| {
-            sent.lock().push_back(Instant::now());
-            encode_append(&request)
-        });
         Box::pin(async move {
+            let mut input = input;
+            // Raft holds the first message back after a failure: so wait for it, then connect.
+            let Some(first) = input.next().await else {
+                return Ok(futures_util::stream::empty().boxed());
+            };
+            let pending = Pending::default();
+            let sent = pending.clone();
+            let first = futures_util::stream::once(async { first });
+            let messages = first.chain(input).map(move |request| {
+                sent.lock().push_back(Instant::now());
+                encode_append(&request)
+            });
             let body = Body::from_stream(messages);
             let open = self.peers.pool.post(&self.target, "/raft/append", body);
             // The first use may have to connect, which a heartbeat's time is too short for.

@@ -41,7 +41,8 @@ pub struct Config {
 /// nobody else is elected) plus the shorter of the others' draws between the election times.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between two heartbeats of the leader.
+    /// Between two heartbeats of the leader; also how long the answer to one may take. The lease
+    /// is to outlast two that are lost.
     pub heartbeat: Duration,
     /// Shortest wait, after the lease, before an election.
     pub election_min: Duration,
@@ -56,9 +57,9 @@ impl Default for Timing {
     /// two busy cores.
     fn default() -> Self {
         Timing {
-            heartbeat: Duration::from_millis(50),
-            election_min: Duration::from_millis(120),
-            election_max: Duration::from_millis(250),
+            heartbeat: Duration::from_millis(80),
+            election_min: Duration::from_millis(130),
+            election_max: Duration::from_millis(260),
             propose: Duration::from_secs(5),
         }
     }

@@ -68,8 +68,10 @@ impl IntoResponse for EntryError {
             EntryError::Token(TokenError::Malformed(_)) | EntryError::Ca(CaError::Request(_)) => {
                 StatusCode::BAD_REQUEST
             }
-            EntryError::Token(TokenError::OtherCluster | TokenError::Secret)
-            | EntryError::Peer(_) => StatusCode::FORBIDDEN,
+            EntryError::Token(TokenError::OtherCluster | TokenError::Secret) => {
+                StatusCode::FORBIDDEN
+            }
+            EntryError::Peer(refusal) => return refusal.into_response(),
             EntryError::Refused(_) => StatusCode::CONFLICT,
             EntryError::Ca(CaError::Authority(_) | CaError::Random(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -101,16 +103,20 @@ impl Entrance {
     }
 }
 
-/// Lets in every peer whose node is still in the cluster, as far as this manager knows.
+/// Lets in every peer whose node is in the cluster.
+///
+/// A node that this manager does not know may have joined a moment ago: then the leader is asked,
+/// because a node that is told that it was removed cleans up.
 pub fn admission(log: Log<State>) -> Admission {
-    Arc::new(move |peer: &Peer| {
-        let published = log.state();
-        match published.state.node(peer.node) {
-            Some(_) => Ok(()),
-            // A manager that has just joined may not have heard of anybody yet.
-            None if published.state.cluster().is_none() => Ok(()),
-            None => Err(Refusal::Removed),
+    Arc::new(move |peer: Peer| {
+        if log.state().state.node(peer.node).is_some() {
+            return Box::pin(std::future::ready(Ok(())));
         }
+        let log = log.clone();
+        Box::pin(async move {
+            let published = log.read().await.map_err(|_| Refusal::Unknown)?;
+            published.state.node(peer.node).map(|_| ()).ok_or(Refusal::Removed)
+        })
     })
 }
 

@@ -14,5 +14,5 @@ mod tests;
 pub use self::client::{CallError, Lane, Pool, Target};
 pub use self::entry::{Entrance, admission};
 pub use self::identity::{Identity, IdentityError, Paths};
-pub use self::peer::{Admission, ManagerPeer, Peer, Refusal, for_managers, for_nodes};
+pub use self::peer::{Admission, ManagerPeer, Peer, Refusal, anybody, for_managers, for_nodes};
 pub use self::server::{ServeError, Server};

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use model::spec::Role;
 use model::{ClusterId, NodeId};
 
@@ -36,10 +37,19 @@ pub enum Refusal {
     NotManager,
     #[error("the node has been removed from the cluster")]
     Removed,
+    /// Ask again, or another manager.
+    #[error("this manager cannot find out now whether the node is in the cluster")]
+    Unknown,
 }
 
 /// Judges a peer by what the cluster knows of it now, beyond what its certificate said.
-pub type Admission = Arc<dyn Fn(&Peer) -> Result<(), Refusal> + Send + Sync>;
+pub type Admission = Arc<dyn Fn(Peer) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
+
+/// Takes every peer at its certificate's word.
+#[must_use]
+pub fn anybody() -> Admission {
+    Arc::new(|_| Box::pin(std::future::ready(Ok(()))))
+}
 
 impl From<Subject> for Peer {
     fn from(Subject { node, role, cluster }: Subject) -> Self {
@@ -51,7 +61,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match self {
             Refusal::NoCertificate => StatusCode::UNAUTHORIZED,
-            Refusal::NotManager | Refusal::Removed => StatusCode::FORBIDDEN,
+            Refusal::NotManager => StatusCode::FORBIDDEN,
+            Refusal::Removed => StatusCode::GONE,
+            Refusal::Unknown => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, self.to_string()).into_response()
     }
@@ -93,7 +105,7 @@ async fn admit_node(
     request: Request,
     next: Next,
 ) -> Response {
-    match admission(&peer) {
+    match admission(peer).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }
@@ -105,7 +117,7 @@ async fn admit_manager(
     request: Request,
     next: Next,
 ) -> Response {
-    match admission(&peer) {
+    match admission(peer).await {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     }

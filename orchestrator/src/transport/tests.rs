@@ -17,7 +17,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallError, Identity, Lane, Peer, Pool, Server, Target, for_managers, for_nodes};
+use super::{
+    CallError, Identity, Lane, Peer, Pool, Server, Target, anybody, for_managers, for_nodes,
+};
 use crate::ca::{Authority, NODE_LIFETIME, Subject, new_request, new_root};
 use crate::log::clock;
 
@@ -69,11 +71,10 @@ async fn port(authority: &Authority) -> (Target, Stop) {
     let server = Server::bind("127.0.0.1:0".parse().expect("an address")).await.expect("bound");
     let address = server.local_addr().expect("its address").to_string();
     let who = |peer: Peer| async move { peer.node.to_string() };
-    let admit: super::Admission = Arc::new(|_| Ok(()));
     let router = Router::new()
         .route("/open", post(|| async { "open" }))
-        .merge(for_nodes(Router::new().route("/node", post(who)), admit.clone()))
-        .merge(for_managers(Router::new().route("/manager", post(who)), admit));
+        .merge(for_nodes(Router::new().route("/node", post(who)), anybody()))
+        .merge(for_managers(Router::new().route("/manager", post(who)), anybody()));
     let own = identity(authority, subject(1, Role::Manager));
     let stop = CancellationToken::new();
     let identity = watch::Sender::new(own).subscribe();

@@ -14,7 +14,7 @@ use super::toy::{SOON, Toy, authority, config, identity, leads, node, put};
 use crate::ca::Authority;
 use crate::log::types::Voter;
 use crate::log::{Config, Log, MembershipError, ProposeError, Standing};
-use crate::transport::{Pool, Server, for_managers};
+use crate::transport::{Pool, Server, anybody, for_managers};
 
 struct Manager {
     log: Log<Toy>,
@@ -37,7 +37,7 @@ impl Manager {
         let config = Config { snapshot_every, ..config(node, folder.path()) };
         let log = Log::open(config, Pool::new(identity.clone())).await.expect("a log");
         let stop = CancellationToken::new();
-        let router = for_managers(log.routes(), std::sync::Arc::new(|_| Ok(())));
+        let router = for_managers(log.routes(), anybody());
         tokio::spawn(server.serve(identity, router, log.runtime(), stop.clone()));
         Manager { log, node, gate, stop, _folder: folder }
     }
