@@ -1,2 +1,138 @@
-//! orchestrator binary
-fn main() {}
+//! `orchestrator`: one manager of a cluster, run by the host's agent or by hand.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use model::wire::start::Start;
+use orchestrator::log::Timing;
+use orchestrator::manager::{Manager, Routes, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A manager of the cluster: keeps its state, decides what runs where, answers its API.
+///
+/// Usually started and supervised by `agent`. Without a subcommand it takes part in the cluster
+/// that this host belongs to; SIGTERM hands the leadership over and stops it.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    mode: Option<Mode>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Subcommand)]
+enum Mode {
+    /// Start a new cluster with this host as its only manager, then serve.
+    Bootstrap {
+        /// What the cluster starts with, JSON: description, availability, spec, address_pools,
+        /// subnet_size, data_path_port.
+        #[arg(long, value_name = "FILE")]
+        start: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Flags {
+    /// Where certificates and state are kept; the same as the agent's.
+    #[arg(long, global = true, env = "SWARMCTL_DATA_DIR", default_value = "/var/lib/swarmctl")]
+    data_dir: PathBuf,
+    /// Where other hosts are listened to (mutual TLS).
+    #[arg(long, global = true, env = "SWARMCTL_LISTEN_ADDR", default_value = "0.0.0.0:2377")]
+    listen_addr: SocketAddr,
+    /// HOST:PORT at which other hosts reach the address above.
+    #[arg(long, global = true, env = "SWARMCTL_ADVERTISE_ADDR", value_name = "HOST:PORT")]
+    advertise_addr: Option<String>,
+    /// The API's unix socket.
+    #[arg(
+        long,
+        global = true,
+        env = "SWARMCTL_API_SOCKET",
+        default_value = "/run/swarmctl/manager.sock"
+    )]
+    api_socket: PathBuf,
+    /// Go on alone with the state that is here, after most managers were lost for good. They must
+    /// not come back with their old state.
+    #[arg(long, global = true)]
+    force_new_cluster: bool,
+    /// Milliseconds between two heartbeats of the leader.
+    #[arg(long, global = true, default_value_t = 80, value_name = "MS")]
+    heartbeat: u64,
+    /// Shortest wait before an election after the leader's lease has run out, milliseconds.
+    #[arg(long, global = true, default_value_t = 130, value_name = "MS")]
+    election_min: u64,
+    /// Longest such wait, and the lease itself, milliseconds.
+    #[arg(long, global = true, default_value_t = 260, value_name = "MS")]
+    election_max: u64,
+    /// Log entries between two snapshots.
+    #[arg(long, global = true, default_value_t = 10_000, value_name = "N")]
+    snapshot_every: u64,
+}
+
+impl Flags {
+    fn settings(self) -> Settings {
+        // Where nothing is said and one address is listened on, that one is meant.
+        let advertise = self.advertise_addr.unwrap_or_else(|| self.listen_addr.to_string());
+        Settings {
+            data_dir: self.data_dir,
+            listen: self.listen_addr,
+            advertise,
+            api_socket: self.api_socket,
+            timing: Timing {
+                heartbeat: Duration::from_millis(self.heartbeat),
+                election_min: Duration::from_millis(self.election_min),
+                election_max: Duration::from_millis(self.election_max),
+                ..Timing::default()
+            },
+            snapshot_every: self.snapshot_every,
+            force_new_cluster: self.force_new_cluster,
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("SWARMCTL_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    if cli.flags.advertise_addr.is_none() && cli.flags.listen_addr.ip().is_unspecified() {
+        anyhow::bail!(
+            "{} is no address that other hosts can reach; give one with --advertise-addr HOST:PORT",
+            cli.flags.listen_addr
+        );
+    }
+    let settings = cli.flags.settings();
+    let manager = match cli.mode {
+        None => Manager::open(settings).await?,
+        Some(Mode::Bootstrap { start }) => {
+            let start = match start {
+                None => Start::default(),
+                Some(file) => read(&file).with_context(|| file.display().to_string())?,
+            };
+            Manager::bootstrap(settings, start).await?
+        }
+    };
+    let stop = manager.stop.clone();
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(manager.serve(Routes::default()).await?)
+}
+
+fn read(file: &std::path::Path) -> anyhow::Result<Start> {
+    Ok(serde_json::from_slice(&std::fs::read(file)?)?)
+}

@@ -1,0 +1,7 @@
+//! The log with a toy machine: storage by openraft's suite, one manager, three managers.
+
+mod cluster;
+mod gate;
+mod single;
+mod suite;
+mod toy;
