@@ -11,6 +11,7 @@ pub mod disk;
 pub mod engine;
 pub mod ledger;
 pub mod membership;
+pub mod net;
 pub mod networks;
 pub mod orders;
 pub mod plane;
@@ -31,8 +32,19 @@ use tracing_subscriber::EnvFilter;
 use config::{Config, Flags, LogFormat};
 use engine::Docker;
 use membership::Membership;
-use plane::{Net, NoNet};
+use net::host::HostNet;
+use plane::Net;
 use socket::Socket;
+
+/// Runs as the host's data plane: `agent dataplane`, started by the agent itself.
+///
+/// # Errors
+/// When the arguments are wrong or the kernel's sockets are not to be had.
+pub fn run_data_plane(arguments: net::process::Arguments) -> anyhow::Result<()> {
+    log_to_stderr(LogFormat::default());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    Ok(runtime.block_on(net::process::main(arguments))?)
+}
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -49,7 +61,9 @@ fn log_to_stderr(format: LogFormat) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // The data plane outlives whoever reads what it writes.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -65,7 +79,11 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot serve {}", config.socket.display()))?;
     let engine = Arc::new(Docker::new(&config.engine));
-    let net: Arc<dyn Net> = Arc::new(NoNet::default());
+    let net: Arc<dyn Net> = Arc::new(HostNet::new(
+        engine::http::Endpoint::new(&config.engine),
+        std::env::current_exe().context("cannot find this program's own file")?,
+        config.socket.with_file_name("dataplane.sock"),
+    ));
     let membership = Membership::new(config.clone(), engine, net);
     let stop = CancellationToken::new();
     let served =

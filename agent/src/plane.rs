@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -46,6 +46,10 @@ pub struct NetError {
 
 /// Overlay, discovery, balancing and ingress of this host. Every verb may be repeated.
 pub trait Net: Send + Sync + 'static {
+    /// This host is a node now, and other nodes reach it at this address. Says nothing new when it
+    /// is repeated.
+    fn begin(&self, advertise: IpAddr);
+
     /// Makes bridges and engine networks, so that a container can be attached to them.
     ///
     /// Gives the engine's name of each network.
@@ -84,6 +88,8 @@ impl Default for NoNet {
 }
 
 impl Net for NoNet {
+    fn begin(&self, _advertise: IpAddr) {}
+
     fn ensure_networks(
         &self,
         networks: Vec<NetworkOrder>,

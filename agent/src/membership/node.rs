@@ -50,6 +50,12 @@ impl Node {
         running: Option<Running>,
     ) -> Result<Node, MembershipError> {
         let stop = CancellationToken::new();
+        match address::host_of(&member.advertise).parse() {
+            Ok(advertise) => parts.net.begin(advertise),
+            Err(error) => {
+                tracing::error!(advertise = member.advertise, %error, "no address for the data plane")
+            }
+        }
         let desk = Desk::open(parts.ledger.clone());
         let reports = Reports::default();
         tokio::spawn(desk.clone().save(stop.clone()));
