@@ -21,6 +21,7 @@ pub mod supervise;
 pub mod transport;
 pub mod worker;
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -59,6 +60,7 @@ fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SWARMCTL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         // The data plane outlives whoever reads what it writes.
         .log_internal_errors(false);

@@ -36,9 +36,10 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
             let mut leadership = log.watch_leadership();
             let known = |now: &Leadership| now.is_leading || elsewhere(now, &log).is_some();
             let now = match timeout(LEADER_WAIT, leadership.wait_for(known)).await {
-                Ok(Ok(now)) => now.clone(),
-                Ok(Err(_)) | Err(_) => return unavailable(NO_LEADER.to_owned()),
+                Ok(Ok(now)) => Some(now.clone()),
+                Ok(Err(_)) | Err(_) => None,
             };
+            let Some(now) = now else { return unavailable(NO_LEADER.to_owned()) };
             match elsewhere(&now, &log) {
                 Some(leader) if !now.is_leading => hand_on(&pool, leader, request).await,
                 _ => answer(api, request).await,
@@ -54,11 +55,9 @@ pub fn managers(log: Log<State>, api: Router) -> Router {
         async move {
             // A leader that has just been elected is not sure yet.
             let mut leadership = log.watch_leadership();
-            let sure = timeout(LEADER_WAIT, leadership.wait_for(|now| now.is_leading)).await;
-            match sure {
-                Ok(Ok(_)) => answer(api, request).await,
-                Ok(Err(_)) | Err(_) => unavailable(NO_LEADER.to_owned()),
-            }
+            let sure = leadership.wait_for(|now| now.is_leading);
+            let leads = matches!(timeout(LEADER_WAIT, sure).await, Ok(Ok(_)));
+            if leads { answer(api, request).await } else { unavailable(NO_LEADER.to_owned()) }
         }
     });
     Router::new().nest_service(PREFIX, leading)
@@ -93,14 +92,16 @@ async fn hand_on(pool: &Arc<Pool>, leader: Leader, mut request: Request) -> Resp
             *response.version_mut() = axum::http::Version::HTTP_11;
             response.map(Body::new)
         }
-        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => {
-            unavailable(format!("the leading manager at {} does not answer: {error}", leader.address))
-        }
-        Err(error @ (CallError::Broken { .. } | CallError::Timeout { .. })) => unavailable(format!(
-            "the connection to the leading manager at {} broke ({error}); the request may have \
+        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => unavailable(
+            format!("the leading manager at {} does not answer: {error}", leader.address),
+        ),
+        Err(error @ (CallError::Broken { .. } | CallError::Timeout { .. })) => {
+            unavailable(format!(
+                "the connection to the leading manager at {} broke ({error}); the request may have \
              been carried out",
-            leader.address
-        )),
+                leader.address
+            ))
+        }
     }
 }
 

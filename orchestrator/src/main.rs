@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use model::wire::start::Start;
 use orchestrator::log::Timing;
-use orchestrator::manager::{Manager, Routes, Settings};
+use orchestrator::manager::{Manager, Settings};
+use orchestrator::wiring;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -130,7 +131,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         stop.cancel();
     });
-    Ok(manager.serve(Routes::default()).await?)
+    let routes = wiring::start(&manager);
+    Ok(manager.serve(routes).await?)
 }
 
 fn read(file: &std::path::Path) -> anyhow::Result<Start> {

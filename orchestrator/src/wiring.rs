@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
 use model::Millis;
+use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
 use tokio::sync::watch;
 
 use crate::api::Api;

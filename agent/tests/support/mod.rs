@@ -126,7 +126,11 @@ impl Engine {
 
     async fn answer(&self, mut request: Request<Incoming>) -> Reply {
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let path = uri.path().trim_start_matches("/v1.41").to_owned();
+        // The agent asks without a version, clients with one that the engine speaks.
+        let path = match uri.path().strip_prefix("/v1.") {
+            Some(rest) => rest[rest.find('/').unwrap_or(rest.len())..].to_owned(),
+            None => uri.path().to_owned(),
+        };
         if method != Method::GET && method != Method::HEAD {
             self.calls.lock().expect("a lock").push(format!("{method} {path}"));
         }

@@ -140,6 +140,7 @@ impl Desk {
         }
         if !matches!(what, What::Ended) {
             self.live.heard(node, now);
+            self.agenda.note_heartbeat(&self.state, node);
         }
         match what {
             What::Began { .. } => {}
@@ -200,15 +201,13 @@ impl Desk {
     }
 
     fn heartbeat(&mut self, node: NodeId, applied: Revision) {
-        let before = self.live.acknowledged(node);
         self.live.applied(node, applied);
-        let ready = self.state.node(node).is_some_and(|n| n.status.state == NodeState::Ready);
-        if !ready || self.live.acknowledged(node) != before {
-            self.agenda.note_heartbeat(&self.state, node);
-        }
+        self.agenda.note_heartbeat(&self.state, node);
     }
 
     fn statuses(&mut self, node: NodeId, session: u64, seq: u64, reports: Vec<TaskReport>) {
+        // What the state already has need not be written again, only acknowledged.
+        let news: Vec<TaskReport> = reports.into_iter().filter(|r| !self.is_known(r)).collect();
         let waiting = self.reporting.entry(node).or_insert_with(|| Reports {
             session,
             seq,
@@ -216,12 +215,7 @@ impl Desk {
         });
         waiting.session = session;
         waiting.seq = seq;
-        for report in reports {
-            // What the state already has need not be written again, only acknowledged.
-            if !self.is_known(&report) {
-                waiting.tasks.insert(report.task, report);
-            }
-        }
+        waiting.tasks.extend(news.into_iter().map(|report| (report.task, report)));
         if waiting.tasks.is_empty() {
             self.reporting.remove(&node);
             if let Some(session) = self.sessions.get(&node) {

@@ -19,8 +19,8 @@ use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Entry};
 use tokio::sync::{mpsc, watch};
 
-use crate::log::{Changes, Log, ProposeError};
 use crate::log::Event as LogEvent;
+use crate::log::{Changes, Log, ProposeError};
 use crate::sessions::{Event, Leadership, Settings};
 
 pub use clock::Clock;
@@ -87,7 +87,9 @@ impl LeaderLoop {
         let mut full_pass = tokio::time::interval(FULL_PASS);
         let mut inbox = Vec::with_capacity(EVENTS);
         loop {
-            let wake = self.clock.until(desk.wake_at());
+            // While a plan is on its way the planner is not asked, however late it is.
+            let wake_at = if planning.is_none() { desk.wake_at() } else { None };
+            let wake = self.clock.until(wake_at);
             tokio::select! {
                 changed = raft.changed() => {
                     let now = raft.borrow_and_update().clone();
@@ -192,7 +194,7 @@ fn take_changes(desk: &mut Desk, first: LogEvent<State>, changes: &mut Changes<S
 
 /// Proposes a plan's batches in order, all at once: the log groups them.
 async fn propose(log: Log<State>, entries: Vec<Entry>) -> Planned {
-    let outcomes = join_all(entries.iter().map(|entry| log.propose(entry))).await;
+    let outcomes = join_all(entries.into_iter().map(|entry| log.propose(entry))).await;
     let mut planned = Planned::Done;
     for outcome in outcomes {
         match outcome {
@@ -215,7 +217,7 @@ async fn propose(log: Log<State>, entries: Vec<Entry>) -> Planned {
 
 /// Proposes reports. True when they are in the log.
 async fn report(log: Log<State>, entry: Entry) -> bool {
-    match log.propose(&entry).await {
+    match log.propose(entry).await {
         Ok(_) => true,
         Err(ProposeError::NotLeader { .. }) => false,
         Err(error) => {

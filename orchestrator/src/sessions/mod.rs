@@ -41,12 +41,23 @@ pub struct Event {
 #[derive(Debug)]
 pub enum What {
     /// An agent has said hello; orders go to `outbox` from now on.
-    Began { description: NodeDescription, have: Option<Fence>, outbox: Outbox },
+    Began {
+        description: NodeDescription,
+        have: Option<Fence>,
+        outbox: Outbox,
+    },
     /// Sign of life, and which revision its routing has.
-    Heartbeat { applied: Revision },
+    Heartbeat {
+        applied: Revision,
+    },
     /// Reports to be written and then acknowledged.
-    Statuses { seq: u64, reports: Vec<TaskReport> },
-    Description { description: NodeDescription },
+    Statuses {
+        seq: u64,
+        reports: Vec<TaskReport>,
+    },
+    Description {
+        description: NodeDescription,
+    },
     /// The agent's orders have a gap: it wants the whole again.
     Resend,
     /// The node leaves for good.

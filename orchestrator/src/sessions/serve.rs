@@ -44,11 +44,7 @@ pub fn routes(sessions: Arc<Sessions>) -> Router {
         .with_state(sessions)
 }
 
-async fn session(
-    State(sessions): State<Arc<Sessions>>,
-    peer: Peer,
-    body: Body,
-) -> Response {
+async fn session(State(sessions): State<Arc<Sessions>>, peer: Peer, body: Body) -> Response {
     let (chunks, receiver) = mpsc::channel(CHUNKS);
     tokio::spawn(async move {
         if let Err(why) = serve(&sessions, &peer, body, &chunks).await {
