@@ -106,6 +106,10 @@ mod on_real_hosts {
             assert!(refused.body.contains("customerId"), "{}", refused.body);
         }
 
+        // Nothing had to be tried twice.
+        let tasks = lab.docker("m1", &["stack", "ps", "demo"]).expect("a list");
+        assert!(!tasks.contains("Rejected") && !tasks.contains("Failed"), "{tasks}");
+
         // Scale: on different nodes, requests spread over all.
         lab.docker("m1", &["service", "scale", "--detach", "demo_customers=3"]).expect("scale");
         let running = settled(&lab, "demo_customers", 3, SOON);

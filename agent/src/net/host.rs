@@ -37,6 +37,8 @@ pub struct HostNet {
     plane: Mutex<Option<Running>>,
     orders: watch::Sender<Arc<Orders>>,
     applied: Arc<watch::Sender<Revision>>,
+    /// Networks are made one after the other: two tasks of one network must not both find it missing.
+    making: tokio::sync::Semaphore,
 }
 
 struct Running {
@@ -63,6 +65,7 @@ impl HostNet {
             plane: Mutex::new(None),
             orders: watch::Sender::new(Arc::default()),
             applied: Arc::new(watch::Sender::default()),
+            making: tokio::sync::Semaphore::new(1),
         }
     }
 
@@ -93,6 +96,8 @@ impl Net for HostNet {
         networks: Vec<NetworkOrder>,
     ) -> Sent<'_, Result<BTreeMap<NetworkId, String>, NetError>> {
         Box::pin(async move {
+            // The semaphore is never closed.
+            let _turn = self.making.acquire().await.ok();
             let mut names = BTreeMap::new();
             for order in networks {
                 let wrong = |message: String| NetError { network: order.name.clone(), message };
