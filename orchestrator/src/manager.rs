@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use model::NodeId;
 use model::object::Revision;
 use model::spec::Role;
 use model::wire::start::{CA_CERT, MANAGER_FOLDER, NODE_CERT, NODE_KEY, Start};
-use model::{NodeId, Timestamp};
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Bootstrap, Command, Entry, JoinNode, first_node};
 use tokio::net::UnixListener;
@@ -307,7 +307,7 @@ async fn complete_bootstrap(
         Ok(Err(_)) | Err(_) => return Err(StartError::LogStopped),
     }
     if log.state().state.cluster().is_none() {
-        let done = log.propose(Entry { at: Timestamp(0), ..entry }).await?;
+        let done = log.propose(entry).await?;
         if let Some(Err(refusal)) = done.applied.responses.first() {
             return Err(refusal.clone().into());
         }

@@ -80,8 +80,6 @@ impl Machine for Numbers {
         Numbers::default()
     }
 
-    fn stamp(_: &mut Number, _: Timestamp) {}
-
     fn apply(&mut self, _: u64, entry: Number) -> u64 {
         self.all.extend(entry.number);
         self.count += 1;
@@ -274,6 +272,20 @@ fn quantile(sorted: &[Duration], percent: usize) -> f64 {
     sorted.get(at).map_or(0.0, |d| (d.as_secs_f64() * 1e6).round() / 1e3)
 }
 
+/// The manager that leads, once one does for sure.
+async fn the_leader(managers: &[Manager]) -> anyhow::Result<Log<Numbers>> {
+    let asked = Instant::now();
+    loop {
+        if let Some(leader) = managers.iter().find(|m| m.log.leadership().is_leading) {
+            return Ok(leader.log.clone());
+        }
+        if asked.elapsed() > Duration::from_secs(20) {
+            bail!("nobody leads");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Kills the leader without telling anybody, measures on another manager, and adds a new third.
 async fn failover(kills: u32) -> anyhow::Result<()> {
     let folder = scratch(None)?;
@@ -281,9 +293,9 @@ async fn failover(kills: u32) -> anyhow::Result<()> {
     let mut number = 3;
     let mut waits = Vec::new();
     for _ in 0..kills {
-        let leading = managers.iter().position(|m| m.log.leadership().is_leading);
-        let Some(leading) = leading else { bail!("nobody leads") };
-        let killed = managers.swap_remove(leading);
+        let leader = the_leader(&managers).await?.node();
+        let leading = managers.iter().position(|m| m.log.node() == leader);
+        let killed = managers.swap_remove(leading.context("the leader is one of them")?);
         let (dead, dead_folder) = (killed.log.node(), killed.folder.clone());
         let log = managers[0].log.clone();
         let at = Instant::now();
@@ -297,8 +309,7 @@ async fn failover(kills: u32) -> anyhow::Result<()> {
             }
         }
         waits.push(at.elapsed());
-        let leader = managers.iter().find(|m| m.log.leadership().is_leading);
-        let Some(leader) = leader.map(|m| m.log.clone()) else { bail!("nobody leads") };
+        let leader = the_leader(&managers).await?;
         leader.remove(dead).await?;
         number += 1;
         let next = manager(&authority, number, &folder).await?;

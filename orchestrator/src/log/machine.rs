@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::{Stream, StreamExt as _};
-use model::Timestamp;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use serde::Serialize;
@@ -34,9 +33,6 @@ pub trait Machine: Clone + Send + Sync + 'static {
 
     /// The state before the first entry.
     fn empty() -> Self;
-
-    /// Puts the leader's clock into an entry that is about to be written.
-    fn stamp(entry: &mut Self::Entry, now: Timestamp);
 
     /// Takes one entry in; `position` is its index in the log. Must be deterministic.
     fn apply(&mut self, position: u64, entry: Self::Entry) -> Self::Applied;

@@ -17,7 +17,7 @@ use super::{Leader, Log, Machine};
 
 /// How far a learner may be behind and still be made a voter, in entries. A voter that is far
 /// behind counts for the quorum but cannot help it.
-pub(super) const PROMOTE_WITHIN: u64 = 512;
+pub const PROMOTE_WITHIN: u64 = 512;
 
 /// One manager in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

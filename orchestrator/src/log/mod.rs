@@ -41,7 +41,7 @@ use tokio::time::{sleep, timeout};
 
 pub use self::leadership::{Leader, Leadership};
 pub use self::machine::{Machine, Published, Update};
-pub use self::members::{Member, MembershipError, Standing};
+pub use self::members::{Member, MembershipError, PROMOTE_WITHIN, Standing};
 pub use self::open::{Config, OpenError, Timing};
 pub use self::seal::{SealError, SecretKey};
 pub use self::watch::{Changes, Event};
@@ -122,13 +122,12 @@ impl<M: Machine> Log<M> {
 
     /// Puts `entry` into the log, if this manager leads, and answers what came of it.
     ///
-    /// The entry is stamped with the time now. Waits at most [`Timing::propose`]. A lease that has run out for a moment (a starved machine)
+    /// Waits at most [`Timing::propose`]. A lease that has run out for a moment (a starved machine)
     /// is waited for, not reported.
     ///
     /// # Errors
     /// See [`ProposeError`]: each says whether anything was written.
-    pub async fn propose(&self, mut entry: M::Entry) -> Result<Done<M::Applied>, ProposeError> {
-        M::stamp(&mut entry, clock());
+    pub async fn propose(&self, entry: M::Entry) -> Result<Done<M::Applied>, ProposeError> {
         let text = serde_json::to_vec(&entry)
             .map_err(|e| ProposeError::Refused { why: format!("it has no text form: {e}") })?;
         if text.len() > MAX_ENTRY {

@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use model::object::Cluster;
 use model::spec::Role;
 use model::wire::join::{Certificate, JoinReply, JoinRequest, RenewRequest};
-use model::{Millis, NodeId, Timestamp};
+use model::{Millis, NodeId};
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Command, Entry, JoinNode, Response as Outcome};
 use tokio::time::timeout;
@@ -172,7 +172,7 @@ impl Entrance {
             manager_address: Some(request.manager_address).filter(|a| !a.is_empty()),
         }));
         let batch = Batch { commands: vec![command], base: None };
-        let done = self.log.propose(Entry { at: Timestamp(0), batch }).await?;
+        let done = self.log.propose(Entry { at: crate::log::clock(), batch }).await?;
         let node = match done.applied.responses.first() {
             Some(Ok(Outcome::Joined { node })) => *node,
             Some(Err(refusal)) => return Err(refusal.clone().into()),

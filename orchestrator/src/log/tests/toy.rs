@@ -39,8 +39,6 @@ impl Machine for Toy {
         Toy::default()
     }
 
-    fn stamp(_: &mut Put, _: Timestamp) {}
-
     fn apply(&mut self, _: u64, entry: Put) -> Option<u64> {
         self.puts += 1;
         self.values.insert(entry.key, entry.value)
