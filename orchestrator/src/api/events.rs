@@ -51,7 +51,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let filters = params.filters(FILTERS)?;
     let since = params.time("since", now())?;
     let until = params.time("until", now())?;
-    let (past, mut place) = api.0.journal.with_events();
+    let (past, mut place) = api.journal().await?.with_events();
     let (lines, queue) = mpsc::channel::<Result<Bytes, std::io::Error>>(QUEUE);
     tokio::spawn(async move {
         let is_wanted = |event: &Event| {

@@ -1,8 +1,9 @@
 //! What every request passes first: the API version in its path, error bodies, common headers.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use model::api::{API_VERSION, EXACT_STATES_HEADER, MIN_API_VERSION};
 use tower::ServiceExt as _;
@@ -17,14 +18,10 @@ pub(super) fn serve(inner: Router) -> Router {
     })
 }
 
-async fn answer(inner: Router, mut request: Request) -> Response {
+async fn answer(inner: Router, request: Request) -> Response {
     let ours = is_own_client(request.headers());
-    let response = match strip_version(request.uri()) {
-        Ok(None) => run(inner, request).await,
-        Ok(Some(uri)) => {
-            *request.uri_mut() = uri;
-            run(inner, request).await
-        }
+    let response = match prepare(request).await {
+        Ok(request) => run(inner, request).await,
         Err(error) => error.into_response(),
     };
     let mut response = match response.extensions().get::<ApiError>() {
@@ -38,6 +35,25 @@ async fn answer(inner: Router, mut request: Request) -> Response {
     headers.insert("server", HeaderValue::from_static(SERVER));
     response
 }
+
+/// The request with its body read and without a version in its path.
+///
+/// The body is read whatever comes of the request: a client that is still writing when it is
+/// answered sees a broken pipe instead of the answer.
+async fn prepare(request: Request) -> Result<Request, ApiError> {
+    let (mut head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|e| {
+        let message = format!("the body cannot be read (at most {MAX_BODY} bytes): {e}");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })?;
+    if let Some(uri) = strip_version(&head.uri)? {
+        head.uri = uri;
+    }
+    Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// Largest body, bytes: a stack with many configs.
+const MAX_BODY: usize = 64 << 20;
 
 const SERVER: &str = concat!("swarmctl/", env!("CARGO_PKG_VERSION"), " (linux)");
 

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use model::api::Event;
 use orchestrator_core::command::{ChangeKind, ObjectRef};
 use orchestrator_core::state::State;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::cluster::{Cluster, Feed};
 use super::events;
@@ -48,6 +48,8 @@ pub(super) struct Step {
 pub(super) struct Journal {
     kept: Mutex<Kept>,
     steps: broadcast::Sender<Arc<Step>>,
+    /// The revision of what has been taken in.
+    reached: watch::Sender<u64>,
 }
 
 struct Kept {
@@ -99,7 +101,8 @@ impl Journal {
             number: 0,
             events: VecDeque::new(),
         };
-        Journal { kept: Mutex::new(kept), steps: broadcast::Sender::new(BACKLOG) }
+        let reached = watch::Sender::new(kept.from);
+        Journal { kept: Mutex::new(kept), steps: broadcast::Sender::new(BACKLOG), reached }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -142,8 +145,15 @@ impl Journal {
             }
         };
         kept.now = step.after.clone();
+        self.reached.send_replace(kept.now.revision().0);
         // Nobody following is no error. Sent under the lock: a place taken has no gap.
         let _ = self.steps.send(Arc::new(step));
+    }
+
+    /// Waits until everything up to `revision` has been taken in.
+    pub(super) async fn has_reached(&self, revision: u64) {
+        // It ends with the journal only, and then nobody waits.
+        let _ = self.reached.subscribe().wait_for(|reached| *reached >= revision).await;
     }
 
     /// From now on.

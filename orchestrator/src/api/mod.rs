@@ -122,6 +122,13 @@ impl Api {
         Ok(self.0.cluster.read().await?)
     }
 
+    /// The journal, containing everything acknowledged before this call.
+    async fn journal(&self) -> Result<&Journal, ApiError> {
+        let state = self.read().await?;
+        self.0.journal.has_reached(state.revision().0).await;
+        Ok(&self.0.journal)
+    }
+
     /// Proposes one command.
     async fn propose(&self, command: Command) -> Result<Response, ApiError> {
         let batch = Batch { commands: vec![command], base: None };

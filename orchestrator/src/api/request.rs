@@ -9,9 +9,6 @@ use serde::de::DeserializeOwned;
 use super::error::ApiError;
 use super::filter::Filters;
 
-/// Largest body, bytes: a stack with many configs.
-const MAX_BODY: usize = 64 << 20;
-
 /// The query's parameters, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Params(Vec<(String, String)>);
@@ -120,11 +117,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "unsupported Content-Type header ({kind}): must be 'application/json'"
             )));
         }
-        let text = axum::body::to_bytes(request.into_body(), MAX_BODY).await.map_err(|e| {
-            ApiError::bad_request(format!(
-                "the body cannot be read (at most {MAX_BODY} bytes): {e}"
-            ))
-        })?;
+        // The front has read it, and within its limit.
+        let text = axum::body::to_bytes(request.into_body(), usize::MAX)
+            .await
+            .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
         if text.trim_ascii().is_empty() {
             return Err(ApiError::bad_request("got EOF while reading request body"));
         }

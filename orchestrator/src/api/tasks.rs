@@ -47,7 +47,7 @@ pub(super) fn states(headers: &HeaderMap) -> States {
     if is_own_client(headers) { States::Exact } else { States::Docker }
 }
 
-/// The tasks of the services and nodes that the filters name, by the indexes; else every task.
+/// The tasks of the services and nodes that the filters mean, by the indexes; else every task.
 ///
 /// A service or node that does not exist is a 404, as in Docker.
 fn candidates<'a>(
@@ -72,6 +72,11 @@ fn candidates<'a>(
     } else if let Some(nodes) = &nodes {
         for node in nodes {
             found.extend(state.tasks_on(*node).map(|t| (t.id, t)));
+        }
+    } else if filters.values("label").is_some() {
+        let services = state.services().filter(|s| filters.labels("label", &s.spec.labels));
+        for service in services {
+            found.extend(state.tasks_of(service.id).map(|t| (t.id, t)));
         }
     } else {
         found.extend(state.tasks().map(|t| (t.id, t)));

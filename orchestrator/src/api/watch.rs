@@ -55,17 +55,18 @@ type Lines = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let kinds = kinds(params.text("kinds"))?;
+    let journal = api.journal().await?;
     let (first, place) = match params.text("since") {
-        "" => (Vec::new(), api.0.journal.here()),
+        "" => (Vec::new(), journal.here()),
         "0" => {
-            let place = api.0.journal.here();
+            let place = journal.here();
             (everything(&api, &place.now), place)
         }
         text => {
             let since = text
                 .parse()
                 .map_err(|_| ApiError::bad_request(format!("since: {text:?} is no revision")))?;
-            let known = api.0.journal.since(since).map_err(|e| {
+            let known = journal.since(since).map_err(|e| {
                 ApiError::new(
                     StatusCode::GONE,
                     format!("revision {since} is too old (the oldest kept is {}); begin again with since=0", e.oldest),

@@ -1,0 +1,8 @@
+//! The API over a cluster in memory: its answers, the recordings of a real engine, the docker CLI.
+
+mod answers;
+mod client;
+mod docker_cli;
+mod memory;
+mod recordings;
+mod streams;
