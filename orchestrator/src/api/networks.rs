@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use model::api::NetworkCreated;
 use model::object::Network;
 use model::spec::NetworkSpec;
+use orchestrator_core::check::PREDEFINED_NETWORKS;
 use orchestrator_core::command::{self, Command};
 use orchestrator_core::state;
 
@@ -80,7 +81,7 @@ pub(super) async fn create(
     State(api): State<Api>,
     Body(spec): Body<NetworkSpec>,
 ) -> Result<Response, ApiError> {
-    if render::PREDEFINED_NETWORKS.contains(&spec.name.as_str()) {
+    if PREDEFINED_NETWORKS.contains(&spec.name.as_str()) {
         let message = format!("operation is not permitted on predefined {} network", spec.name);
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));
     }
@@ -98,7 +99,7 @@ pub(super) async fn remove(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let state = api.read().await?;
-    if render::PREDEFINED_NETWORKS.contains(&id.as_str()) && state.network_named(&id).is_none() {
+    if PREDEFINED_NETWORKS.contains(&id.as_str()) && state.network_named(&id).is_none() {
         let message = format!("{id} is a pre-defined network and cannot be removed");
         return Err(ApiError::new(StatusCode::FORBIDDEN, message));
     }

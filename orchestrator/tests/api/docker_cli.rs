@@ -134,8 +134,9 @@ impl Docker {
         stdin.write_all(input.as_bytes()).await.expect("docker reads");
         drop(stdin);
         let ended = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
-        let Output { status, stdout, stderr } =
-            ended.unwrap_or_else(|_| panic!("docker {line} hangs")).expect("docker ends");
+        let Output { status, stdout, stderr } = ended
+            .unwrap_or_else(|_| panic!("docker {line} hangs: {}", self.tasks()))
+            .expect("docker ends");
         Done {
             code: status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&stdout).into_owned(),
@@ -156,6 +157,13 @@ impl Docker {
             assert_eq!(done.code, 0, "{caller}: docker {line}\n{}{}", done.out, done.err);
             done.out
         }
+    }
+
+    /// Every task with what is wanted of it, for a failed test.
+    fn tasks(&self) -> String {
+        let state = self.cluster.state();
+        let task = |t: &Arc<model::object::Task>| format!("{:?} wanted {:?}", t.status, t.desired);
+        state.tasks().map(task).collect::<Vec<_>>().join("\n")
     }
 
     fn write(&self, name: &str, text: &str) {

@@ -12,7 +12,7 @@ mod swarm;
 mod task;
 
 pub(super) use defaults::with_defaults;
-pub(super) use network::{PREDEFINED_NETWORKS, network, predefined, services as network_services};
+pub(super) use network::{network, predefined, services as network_services};
 pub(super) use node::node;
 pub(super) use service::{service, status as service_status, update_status};
 pub(super) use swarm::{cluster_info, swarm, tls_info};

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use model::api::{Network, NetworkIpam, NetworkService, NetworkTask};
 use model::object;
 use model::spec::{IpamConfig, Labels};
+use orchestrator_core::check::PREDEFINED_NETWORKS;
 use orchestrator_core::state::State;
 
 /// The option under which Docker shows a network's VXLAN identifier.
 pub(super) const VXLAN_OPTION: &str = "com.docker.network.driver.overlay.vxlanid_list";
-
-/// Networks that exist on every node by themselves; a service may be put on them by name.
-pub(in crate::api) const PREDEFINED_NETWORKS: &[&str] = &["bridge", "host", "none"];
 
 /// A network of the cluster.
 pub(in crate::api) fn network(network: &object::Network) -> Network {

@@ -6,12 +6,12 @@ use model::TaskState;
 use model::api::{Endpoint, Index, JobStatus, Service, ServiceStatus, UpdateStatus, VirtualIp};
 use model::lifecycle::Desired;
 use model::object::{self, RolloutKind, RolloutState};
-use model::spec::{ModeKind, PublishMode, ServiceMode, ServiceSpec};
+use model::spec::{ModeKind, PublishMode, ReplicatedJob, ServiceMode, ServiceSpec};
 use orchestrator_core::state::State;
 
 /// A service. Clients fail on a replicated service without a number: it is always filled in.
 pub(in crate::api) fn service(state: &State, service: &object::Service) -> Service {
-    let spec = numbered(&service.spec);
+    let spec = complete(&service.spec);
     let endpoint = service.endpoint.ports.iter().map(|port| {
         let mut port = port.clone();
         port.protocol = port.protocol.effective();
@@ -38,40 +38,43 @@ pub(in crate::api) fn service(state: &State, service: &object::Service) -> Servi
             virtual_ips: virtual_ips.collect(),
         },
         spec,
-        previous_spec: service.previous_spec.as_ref().map(numbered),
+        previous_spec: service.previous_spec.as_ref().map(complete),
         update_status: service.rollout.as_ref().map(update_status),
         service_status: None,
         job_status: job_status(service),
     }
 }
 
-/// The spec with the mode's numbers; the same one when it has them, as stored specs do.
-fn numbered(spec: &Arc<ServiceSpec>) -> Arc<ServiceSpec> {
-    let mode = match (spec.mode.kind(), &spec.mode) {
-        (ModeKind::Replicated { replicas }, ServiceMode { replicated, .. })
-            if replicated.as_ref().and_then(|r| r.replicas).is_none() =>
-        {
-            ServiceMode::replicated(replicas)
-        }
-        (
-            ModeKind::ReplicatedJob { at_once, total },
-            ServiceMode { replicated_job: Some(job), .. },
-        ) if job.max_concurrent.is_none() || job.total_completions.is_none() => {
-            let job = model::spec::ReplicatedJob {
+/// The spec with what clients fail without and Docker's engine therefore always shows: the mode's
+/// numbers, and the words for "not said" in what is given.
+fn complete(spec: &Arc<ServiceSpec>) -> Arc<ServiceSpec> {
+    let mut spec = ServiceSpec::clone(spec);
+    match spec.mode.kind() {
+        ModeKind::Replicated { replicas } => spec.mode = ServiceMode::replicated(replicas),
+        ModeKind::ReplicatedJob { at_once, total } => {
+            spec.mode.replicated_job = Some(ReplicatedJob {
                 max_concurrent: Some(at_once),
                 total_completions: Some(total),
-            };
-            ServiceMode { replicated_job: Some(job), ..ServiceMode::default() }
+            });
         }
-        (
-            ModeKind::Replicated { .. }
-            | ModeKind::Global
-            | ModeKind::ReplicatedJob { .. }
-            | ModeKind::GlobalJob,
-            _,
-        ) => return spec.clone(),
+        ModeKind::Global | ModeKind::GlobalJob => {}
+    }
+    let unless_said = |word: &mut String, default: &str| {
+        if word.is_empty() {
+            default.clone_into(word);
+        }
     };
-    Arc::new(ServiceSpec { mode, ..(**spec).clone() })
+    for config in [&mut spec.update_config, &mut spec.rollback_config].into_iter().flatten() {
+        unless_said(&mut config.failure_action, "pause");
+        unless_said(&mut config.order, "stop-first");
+    }
+    if let Some(policy) = &mut spec.task_template.restart_policy {
+        unless_said(&mut policy.condition, "any");
+    }
+    if let Some(endpoint) = &mut spec.endpoint_spec {
+        unless_said(&mut endpoint.mode, "vip");
+    }
+    Arc::new(spec)
 }
 
 /// How far a change has come.
