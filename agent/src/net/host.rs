@@ -37,8 +37,9 @@ pub struct HostNet {
     plane: Mutex<Option<Running>>,
     orders: watch::Sender<Arc<Orders>>,
     applied: Arc<watch::Sender<Revision>>,
-    /// Networks are made one after the other: two tasks of one network must not both find it missing.
-    making: tokio::sync::Semaphore,
+    /// Held while the engine makes a network: tasks that start together want the same one, and the
+    /// engine refuses a second of the same subnet.
+    making: tokio::sync::Mutex<()>,
 }
 
 struct Running {
@@ -65,7 +66,7 @@ impl HostNet {
             plane: Mutex::new(None),
             orders: watch::Sender::new(Arc::default()),
             applied: Arc::new(watch::Sender::default()),
-            making: tokio::sync::Semaphore::new(1),
+            making: tokio::sync::Mutex::default(),
         }
     }
 
@@ -96,8 +97,7 @@ impl Net for HostNet {
         networks: Vec<NetworkOrder>,
     ) -> Sent<'_, Result<BTreeMap<NetworkId, String>, NetError>> {
         Box::pin(async move {
-            // The semaphore is never closed.
-            let _turn = self.making.acquire().await.ok();
+            let _one_at_a_time = self.making.lock().await;
             let mut names = BTreeMap::new();
             for order in networks {
                 let wrong = |message: String| NetError { network: order.name.clone(), message };

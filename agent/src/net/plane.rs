@@ -94,6 +94,8 @@ pub struct Plane {
     segments: Option<Vec<Segment>>,
     host_rules: String,
     underlay: Option<Underlay>,
+    /// The underlay that the log knows of.
+    told: Option<Underlay>,
     tries: u32,
     /// Orders by which nothing is done: those before the first, which would take away what an
     /// earlier process left in the kernel, and those that were cleared away.
@@ -145,6 +147,7 @@ impl Plane {
             segments: None,
             host_rules: String::new(),
             underlay: None,
+            told: None,
             tries: 0,
             void: Arc::default(),
         })
@@ -316,7 +319,10 @@ impl Plane {
             return Ok(underlay);
         }
         let underlay = self.links.underlay(self.config.advertise, port).await?;
-        info!(address = %underlay.local, mtu = underlay.mtu, port, "the overlay runs over");
+        if self.told != Some(underlay) {
+            info!(address = %underlay.local, mtu = underlay.mtu, port, "the overlay runs over");
+            self.told = Some(underlay);
+        }
         self.underlay = Some(underlay);
         Ok(underlay)
     }

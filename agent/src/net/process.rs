@@ -382,19 +382,8 @@ async fn talk(
     desired.mark_changed();
     loop {
         tokio::select! {
-            changed = desired.changed() => {
-                if changed.is_err() {
-                    return Ok(());
-                }
-                let now = desired.borrow_and_update().clone();
-                if *now.local != *sent.local {
-                    write(&mut to, &ToPlane::Local(now.local.clone())).await?;
-                }
-                if !Arc::ptr_eq(&now.orders, &sent.orders) && *now.orders != *sent.orders {
-                    write(&mut to, &ToPlane::Orders(now.orders.clone())).await?;
-                }
-                sent = now;
-            }
+            // A last word comes before the end of the handle that said it.
+            biased;
             request = requests.recv() => {
                 number += 1;
                 match request {
@@ -417,6 +406,19 @@ async fn talk(
                         let _ = done.send(Err("the sockets are in another process".into()));
                     }
                 }
+            }
+            changed = desired.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                let now = desired.borrow_and_update().clone();
+                if *now.local != *sent.local {
+                    write(&mut to, &ToPlane::Local(now.local.clone())).await?;
+                }
+                if !Arc::ptr_eq(&now.orders, &sent.orders) && *now.orders != *sent.orders {
+                    write(&mut to, &ToPlane::Orders(now.orders.clone())).await?;
+                }
+                sent = now;
             }
             frame = frames.recv() => match frame {
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -48,6 +48,8 @@ pub enum LabCommand {
     /// Run a command inside a host (a shell when none is given); its exit code is passed on
     Exec {
         /// The host
+        // Not `host`: values of that name belong to the global `--host`.
+        #[arg(id = "lab-host", value_name = "HOST")]
         host: HostName,
         /// The command and its arguments
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -169,13 +171,14 @@ pub struct LoadArgs {
     pub(super) image: Vec<String>,
     /// Only into these hosts
     #[arg(long, value_name = "HOST")]
-    pub(super) host: Vec<HostName>,
+    pub(super) into: Vec<HostName>,
 }
 
 /// Arguments of `lab logs`.
 #[derive(Args)]
 pub struct LogsArgs {
     /// The host
+    #[arg(id = "lab-host", value_name = "HOST")]
     pub(super) host: HostName,
     /// Whose log
     #[arg(value_enum, default_value = "agent")]
@@ -227,6 +230,9 @@ mod tests {
 
     #[derive(Parser)]
     struct Cli {
+        /// As `swarmctl` itself has it.
+        #[arg(long, global = true)]
+        host: Option<String>,
         #[command(flatten)]
         lab: LabArgs,
     }
@@ -242,6 +248,15 @@ mod tests {
         let LabCommand::Exec { host, command } = args.command else { panic!("not exec") };
         assert_eq!(host.as_str(), "m1");
         assert_eq!(command, ["ls", "-la", "--name", "two"]);
+    }
+
+    #[test]
+    fn a_host_of_the_lab_is_not_taken_for_the_clusters_address() {
+        for line in ["exec m1 true", "logs m1", "load - --into m1"] {
+            let words = std::iter::once("lab").chain(line.split(' '));
+            let cli = Cli::try_parse_from(words).expect("parses");
+            assert_eq!(cli.host, None, "{line}");
+        }
     }
 
     #[test]

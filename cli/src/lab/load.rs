@@ -16,7 +16,7 @@ use super::state::{Host, Lab, LabName};
 /// Runs `lab load`.
 pub(super) fn run(paths: &Paths, name: &LabName, args: LoadArgs) -> anyhow::Result<ExitCode> {
     let lab = Lab::load_known(paths, name)?;
-    let hosts = if args.host.is_empty() { lab.hosts.clone() } else { lab.find(&args.host)? };
+    let hosts = if args.into.is_empty() { lab.hosts.clone() } else { lab.find(&args.into)? };
     let on: Vec<Host> = hosts.into_iter().filter(|host| host.init().is_some()).collect();
     if on.is_empty() {
         bail!("no host of lab `{name}` is on; `swarmctl lab up --name {name}` starts them");
