@@ -1,4 +1,5 @@
-//! What the tests on real hosts share: labs that take themselves down.
+//! Tests of the whole: the simulator with its invariants, and what the tests on real hosts share.
 
 pub mod cluster;
 pub mod lab;
+pub mod sim;

@@ -8,6 +8,8 @@ mod container;
 mod endpoint;
 mod names;
 mod service;
+#[cfg(test)]
+mod tests;
 
 use model::object::Subnet;
 use model::spec::{ConfigSpec, Extra, NetworkSpec, SecretSpec};

@@ -11,6 +11,7 @@ use model::{Millis, Timestamp};
 use super::agenda::Agenda;
 use super::draft::Draft;
 use super::live::Live;
+use super::nodes::silence_limit;
 use crate::State;
 use crate::command::Command;
 
@@ -24,7 +25,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {
     if !look {
         return;
     }
-    let acknowledged = acknowledged_by_all(state, live);
+    let acknowledged = acknowledged_by_all(state, live, now);
     let mut wake: Option<Timestamp> = None;
     for task in state.draining() {
         let Some(drain) = task.drain else { continue };
@@ -40,11 +41,13 @@ pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {
     draft.end_of_key();
 }
 
-/// The oldest revision that any live node still routes by.
-fn acknowledged_by_all(state: &State, live: &Live) -> Revision {
+/// The oldest revision that any live node still routes by. A node that has just come back routes by
+/// what it had, also before it is called ready again.
+fn acknowledged_by_all(state: &State, live: &Live, now: Timestamp) -> Revision {
+    let limit = silence_limit(state);
     state
         .nodes()
-        .filter(|n| n.status.state == NodeState::Ready)
+        .filter(|n| n.status.state == NodeState::Ready || live.heard_at(n.id) + limit > now)
         .map(|n| live.acknowledged(n.id))
         .min()
         .unwrap_or(Revision(u64::MAX))

@@ -191,8 +191,11 @@ impl Step<'_> {
     /// Ends the record of a network that is being removed, once nothing holds an address of it.
     pub(super) fn drop_network_if_unused(&mut self, id: NetworkId) {
         let Some(network) = self.state.networks.get(&id).cloned() else { return };
-        let held = self.state.network_nodes(id).next().is_some();
-        if network.removed.is_none() || held {
+        if network.removed.is_none() || self.state.network_nodes(id).next().is_some() {
+            return;
+        }
+        // A service that is being removed keeps its virtual address until its last task has gone.
+        if self.state.services.values().any(|s| s.endpoint.vips.contains_key(&id)) {
             return;
         }
         let name = &network.spec.name;

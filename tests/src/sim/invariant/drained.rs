@@ -1,0 +1,49 @@
+//! A planned stop comes after every live node has dropped the task from its routes.
+
+use agent_core::worker::Step;
+use model::lifecycle::Desired;
+use model::object::NodeState;
+use model::{Millis, TaskId, TaskState};
+
+use super::super::world::World;
+
+pub(super) const SAYS: (&str, &str) = (
+    "drained-before-stopped",
+    "a task that serves is stopped only when no ready node routes to it, or after 2 s",
+);
+
+/// How long a stop waits for nodes that do not answer.
+const BOUND: Millis = Millis(2_000);
+
+pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Result<(), String> {
+    if !matches!(step, Step::Stop { .. }) {
+        return Ok(());
+    }
+    let Some((leader, state)) = world.managers.leading() else { return Ok(()) };
+    let Some(stopping) = state.task(task) else { return Ok(()) };
+    let serves = matches!(stopping.status.state, TaskState::Running | TaskState::Draining);
+    let ordered = stopping.desired >= Desired::Shutdown;
+    if !serves || !ordered {
+        return Ok(());
+    }
+    let Some(drain) = stopping.drain else {
+        // It began to serve only after the order to stop had been given.
+        return Ok(());
+    };
+    if world.now.since(drain.since) >= BOUND {
+        return Ok(());
+    }
+    for (at, other) in world.hosts.iter().enumerate() {
+        let connected = other.up && leader.sessions.get(&other.node).copied() == other.session;
+        // One that was away too long is not waited for; it learns with its first orders.
+        let ready = state.node(other.node).is_some_and(|n| n.status.state == NodeState::Ready);
+        if at == host || !connected || !ready || other.session.is_none() {
+            continue;
+        }
+        let service = other.orders.services.get(&stopping.service);
+        if service.is_some_and(|s| s.backends.contains_key(&task)) {
+            return Err(format!("{} routes to task {task}, which is being stopped", other.name));
+        }
+    }
+    Ok(())
+}
