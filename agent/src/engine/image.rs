@@ -122,7 +122,7 @@ impl Images {
         if noted_within(&self.unreachable, &registry.to_owned(), LEAVE_ALONE) {
             return false;
         }
-        let connect = tokio::net::TcpStream::connect(registry.to_owned());
+        let connect = crate::transport::resolve::connect(registry);
         let reached = matches!(tokio::time::timeout(REACH, connect).await, Ok(Ok(_)));
         if !reached {
             self.leave_alone(registry);

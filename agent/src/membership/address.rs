@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::PORT;
+use crate::transport::resolve;
 
 /// The host's name.
 pub(super) fn hostname() -> String {
@@ -60,8 +61,9 @@ pub(super) async fn advertised(
     // No packet is sent: connecting a UDP socket only asks the routing table.
     let towards = towards.unwrap_or("192.0.2.1:9");
     let any: SocketAddr = ([0, 0, 0, 0], 0).into();
+    let towards = resolve::addresses(towards).await.unwrap_or_default();
     if let Ok(socket) = tokio::net::UdpSocket::bind(any).await
-        && socket.connect(towards).await.is_ok()
+        && socket.connect(&towards[..]).await.is_ok()
         && let Ok(local) = socket.local_addr()
         && !local.ip().is_unspecified()
     {

@@ -13,7 +13,6 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::identity::{MANAGER_NAME, NO_MATCH};
@@ -136,7 +135,7 @@ pub fn refusal(status: StatusCode, bytes: &Bytes) -> LinkError {
 
 async fn shake_hands(address: &str, tls: Arc<ClientConfig>) -> Result<Link, LinkError> {
     let unreachable = |why: String| LinkError::Unreachable { address: address.to_owned(), why };
-    let stream = TcpStream::connect(address).await.map_err(|e| unreachable(e.to_string()))?;
+    let stream = super::resolve::connect(address).await.map_err(|e| unreachable(e.to_string()))?;
     // A frame is sent whole; waiting for more would only delay a heartbeat.
     stream.set_nodelay(true).map_err(|e| unreachable(e.to_string()))?;
     let name = ServerName::try_from(MANAGER_NAME).expect("a valid DNS name");
