@@ -6,6 +6,7 @@
 //! as long as its `Content-Length` says, and, once the engine has switched to a raw stream, the input.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -29,6 +30,8 @@ use crate::transport::link::{Link, LinkError, post};
 /// Chunks that may wait for a slow manager, and bytes read at once from a raw stream.
 const CHUNKS: usize = 8;
 const CHUNK: usize = 32 << 10;
+/// How long a client may take to read what is on its way when the engine has ended.
+const LINGER: Duration = Duration::from_secs(3_600);
 
 /// The streams of one session. They share one connection, which is opened with the first.
 #[derive(Clone)]
@@ -63,8 +66,14 @@ impl Streams {
                 return;
             }
         };
-        // Who asked has gone: nobody is left to be told.
-        let _ = self.pass(request, Input { body: input, rest: BytesMut::new() }, chunks).await;
+        let mut input = Input { body: input, rest: BytesMut::new() };
+        if self.pass(request, &mut input, chunks).await.is_err() {
+            // Who asked has gone: nobody is left to be told.
+            return;
+        }
+        // Letting go of the answer now would reset the stream, and with it what is still on its way up.
+        let rest = async { while let Ok(Some(_)) = input.next().await {} };
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
 
     async fn open(&self, request: Request<Body>) -> Result<http::Response<Incoming>, LinkError> {
@@ -84,7 +93,7 @@ impl Streams {
     async fn pass(
         &self,
         asked: StreamRequest,
-        mut input: Input,
+        input: &mut Input,
         chunks: mpsc::Sender<Bytes>,
     ) -> Result<(), Gone> {
         let length = asked
@@ -140,7 +149,7 @@ impl Streams {
 /// Bytes between manager and engine until both have ended; the end of one way leaves the other open.
 async fn both_ways(
     raw: impl tokio::io::AsyncRead + tokio::io::AsyncWrite,
-    mut input: Input,
+    input: &mut Input,
     chunks: mpsc::Sender<Bytes>,
 ) -> Result<(), Gone> {
     let (mut from_engine, mut to_engine) = tokio::io::split(raw);
