@@ -17,9 +17,6 @@ use crate::engine::http::Endpoint;
 /// The label that says which cluster network a network of the engine belongs to.
 pub const LABEL: &str = "swarmctl.network";
 
-/// Held while one is being made.
-static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Whether an engine's network is a half of a cluster network.
@@ -86,8 +83,6 @@ pub async fn ensure(
     bridge: &str,
     mtu: u32,
 ) -> Result<String, EngineError> {
-    // Two containers of one network come at the same time, and an engine would make it twice.
-    let _alone = MAKING.lock().await;
     if let Some(half) = halves(engine).await?.get(&order.id) {
         let id = id_of(half);
         let gateway = half.pointer("/IPAM/Config/0/Gateway").and_then(Value::as_str);
