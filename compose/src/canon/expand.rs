@@ -6,7 +6,7 @@ use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::quantity::{port, volume};
 use crate::schema::{Kind, Shape, Short, TEXT, field, service, shape};
-use crate::yaml::{Entry, Map, Node, Value, map_of};
+use crate::yaml::{Entry, Map, Mark, Node, Value, map_of};
 
 impl Canon<'_> {
     pub(super) fn expand(&mut self, node: &mut Node, short: Short, path: &KeyPath<'_>) {
@@ -201,6 +201,9 @@ impl Canon<'_> {
         let Some(items) = self.expect_list(node, "a list of ports", path) else { return };
         let mut ports = Vec::with_capacity(items.len());
         for (index, item) in std::mem::take(items).into_iter().enumerate() {
+            if item.mark == Mark::Reset {
+                continue;
+            }
             self.port(item, &path.index(index), &mut ports);
         }
         node.value = Value::List(ports);

@@ -4,7 +4,7 @@ use super::Canon;
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::schema::Bare;
-use crate::yaml::{Entry, Map, Node, Value};
+use crate::yaml::{Entry, Map, Mark, Node, Value};
 
 impl Canon<'_> {
     pub(super) fn pairs(&mut self, node: &mut Node, bare: Bare, path: &KeyPath<'_>) {
@@ -32,6 +32,9 @@ impl Canon<'_> {
     }
 
     fn pair_value(&mut self, node: &mut Node, bare: Bare, path: &KeyPath<'_>) {
+        if node.mark == Mark::Reset {
+            return;
+        }
         match &node.value {
             Value::Str(_) => {}
             Value::Null if bare == Bare::Null => {}
@@ -51,6 +54,9 @@ impl Canon<'_> {
     }
 
     fn pair_item(&mut self, mut item: Node, bare: Bare, map: &mut Map, path: &KeyPath<'_>) {
+        if item.mark == Mark::Reset {
+            return;
+        }
         if let Value::Map(one) = &item.value {
             let help = one.first().map(|(key, entry)| {
                 let value = entry.node.scalar_text().unwrap_or_default();

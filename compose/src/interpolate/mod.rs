@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::source::{Sources, Span, to_u32};
-use crate::yaml::{Node, Value};
+use crate::yaml::{Mark, Node, Value};
 use template::{Lookup, TemplateError, is_plain, substitute};
 
 /// Fills in all variables below `node`; problems and warnings go to `problems`.
@@ -44,7 +44,7 @@ impl Walk<'_> {
                     let span = self.place(node.span, text, error.at());
                     self.refuse(&error, span, path);
                     // So that later passes do not complain about the template itself.
-                    node.value = Value::Null;
+                    node.mark = Mark::Reset;
                 }
             },
             Value::List(items) => {

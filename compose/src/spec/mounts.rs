@@ -61,7 +61,7 @@ fn own(source: &Source<'_>, service: &Node) -> Vec<Mount> {
 }
 
 fn mount(source: &Source<'_>, node: &Node) -> Mount {
-    let kind = node.str("type").filter(|t| !t.is_empty()).unwrap_or("volume");
+    let kind = node.str("type").unwrap_or("volume");
     let base = Mount {
         r#type: kind.to_owned(),
         source: string(node, "source"),
@@ -71,8 +71,10 @@ fn mount(source: &Source<'_>, node: &Node) -> Mount {
         ..Mount::default()
     };
     match kind {
-        "volume" => volume(source, node, base),
-        "bind" | "npipe" => Mount { bind_options: node.get("bind").map(bind), ..base },
+        "volume" | "" => volume(source, node, base),
+        "bind" | "npipe" => {
+            Mount { bind_options: node.get("bind").filter(|b| asks(b)).map(bind), ..base }
+        }
         "tmpfs" => Mount {
             tmpfs_options: node.get("tmpfs").map(|t| TmpfsOptions {
                 size_bytes: super::int(t, "size").unwrap_or(0),
@@ -120,6 +122,11 @@ fn volume(source: &Source<'_>, node: &Node, mut base: Mount) -> Mount {
     }
     base.volume_options = Some(options);
     base
+}
+
+/// True unless all it says is a label, which a mount request cannot carry.
+fn asks(bind: &Node) -> bool {
+    bind.as_map().is_some_and(|map| map.is_empty() || map.keys().any(|key| key != "selinux"))
 }
 
 fn bind(node: &Node) -> BindOptions {

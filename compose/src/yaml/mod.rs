@@ -6,6 +6,7 @@
 pub mod emit;
 pub mod encoding;
 pub mod parse;
+mod repair;
 pub mod scalar;
 
 use indexmap::IndexMap;

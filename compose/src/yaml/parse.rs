@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 
+use super::repair::Mended;
 use super::{Entry, Map, Mark, Node, Value, scalar};
 use crate::problem::{Problem, Severity};
 use crate::source::{SourceId, Span, to_u32};
@@ -26,10 +27,47 @@ const COPIED_BYTES: usize = 8 * 1024 * 1024;
 
 /// The tree of `text`, and what is wrong with it. No tree: it is empty or not YAML at all.
 pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let before = problems.len();
+    match attempt(text, None, source, problems) {
+        Attempt::Done(tree) => return tree,
+        Attempt::Syntax { at, info } => {
+            let mut mended = Mended::new(text);
+            let (mut place, mut complaint) = (at, info.clone());
+            while mended.mend(&complaint, place as usize) {
+                problems.truncate(before);
+                let current = mended.text.clone();
+                match attempt(&current, Some((&mended, text)), source, problems) {
+                    Attempt::Done(tree) => return tree,
+                    Attempt::Syntax { at, info } => (place, complaint) = (at, info),
+                }
+            }
+            problems.truncate(before);
+            // What could not be mended is told as the parser first saw it, unless it lies further on.
+            let last = mended.original(place);
+            let (at, info) = if last > at + 1 { (last, complaint) } else { (at, info) };
+            syntax_error(text, source, at, &info, problems);
+        }
+    }
+    None
+}
+
+enum Attempt {
+    Done(Option<Node>),
+    /// At a byte of the text that was read.
+    Syntax { at: u32, info: String },
+}
+
+fn attempt(
+    text: &str,
+    mended: Option<(&Mended, &str)>,
+    source: SourceId,
+    problems: &mut Vec<Problem>,
+) -> Attempt {
     let mut builder = Builder {
         source,
         offsets: Offsets::new(text),
-        text,
+        mended: mended.map(|(mended, _)| mended),
+        given: mended.map_or(text, |(_, given)| given),
         problems,
         frames: Vec::new(),
         anchors: BTreeMap::new(),
@@ -43,17 +81,34 @@ pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Optio
         match next {
             Ok((event, marks)) => {
                 if builder.event(event, marks).is_err() {
-                    return None;
+                    return Attempt::Done(None);
                 }
             }
             Err(error) => {
                 let at = builder.offsets.byte(error.marker().index());
-                builder.syntax_error(at, error.info());
-                return None;
+                return Attempt::Syntax { at, info: error.info().to_owned() };
             }
         }
     }
-    builder.root
+    Attempt::Done(builder.root)
+}
+
+fn syntax_error(text: &str, source: SourceId, at: u32, info: &str, problems: &mut Vec<Problem>) {
+    let at = at.min(to_u32(text.len()));
+    let span = Span { source, start: at, end: at };
+    let line_start = text[..at as usize].rfind('\n').map_or(0, |n| n + 1);
+    let line = text[line_start..].lines().next().unwrap_or("");
+    let indent: &str = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+    let message = if info.contains("recursion limit") {
+        format!("nested more than {DEEPEST} levels deep")
+    } else {
+        format!("not valid YAML: {info}")
+    };
+    let mut problem = Problem::error(span, "", message);
+    if indent.contains('\t') {
+        problem = problem.help("indent with spaces: YAML forbids tabs there");
+    }
+    problems.push(problem);
 }
 
 /// The reading cannot go on; the problem is already noted.
@@ -62,7 +117,9 @@ struct Stop;
 struct Builder<'t, 'p> {
     source: SourceId,
     offsets: Offsets,
-    text: &'t str,
+    mended: Option<&'t Mended>,
+    /// The text as given, to which spans refer.
+    given: &'t str,
     problems: &'p mut Vec<Problem>,
     frames: Vec<Frame>,
     /// Finished anchored nodes, with the number of their nodes and bytes.
@@ -138,8 +195,11 @@ impl Builder<'_, '_> {
     }
 
     fn span(&self, marks: Marks) -> Span {
-        let start = self.offsets.byte(marks.start.index());
-        let end = self.offsets.byte(marks.end.index()).max(start);
+        let mut start = self.offsets.byte(marks.start.index());
+        let mut end = self.offsets.byte(marks.end.index()).max(start);
+        if let Some(mended) = self.mended {
+            (start, end) = (mended.original(start), mended.original(end));
+        }
         Span { source: self.source, start, end }
     }
 
@@ -193,7 +253,7 @@ impl Builder<'_, '_> {
         match &mut frame.kind {
             FrameKind::List(items) => items.push(node),
             FrameKind::Map { map, key, merge } => match std::mem::replace(key, Key::Awaited) {
-                Key::Awaited => *key = key_of(node, self.text, self.problems),
+                Key::Awaited => *key = key_of(node, self.given, self.problems),
                 Key::Bad => {}
                 Key::Merge(at) => {
                     if let Some((first, _)) = merge {
@@ -335,24 +395,6 @@ impl Builder<'_, '_> {
                 Mark::None
             }
         }
-    }
-
-    fn syntax_error(&mut self, at: u32, info: &str) {
-        let at = at.min(to_u32(self.text.len()));
-        let span = Span { source: self.source, start: at, end: at };
-        let line_start = self.text[..at as usize].rfind('\n').map_or(0, |n| n + 1);
-        let line = self.text[line_start..].lines().next().unwrap_or("");
-        let indent: &str = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
-        let message = if info.contains("recursion limit") {
-            format!("nested more than {DEEPEST} levels deep")
-        } else {
-            format!("not valid YAML: {info}")
-        };
-        let mut problem = Problem::error(span, "", message);
-        if indent.contains('\t') {
-            problem = problem.help("indent with spaces: YAML forbids tabs there");
-        }
-        self.problems.push(problem);
     }
 }
 

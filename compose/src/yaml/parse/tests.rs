@@ -105,3 +105,17 @@ fn places_count_characters_not_bytes() {
     let (_, problems) = read("é: 1\né: 2\n");
     assert!(problems[0].starts_with("f.yml:2:1:"), "{problems:?}");
 }
+
+#[test]
+fn what_other_readers_take_is_taken_and_keeps_its_places() {
+    let text = "a:\n  b: 'x\n  y'\n  c: [\n1,\n  2\n]\n  d:\t3\n  e: \"z\"#c\ne: 1\ne: 2\n";
+    let (tree, problems) = read(text);
+    assert_eq!(
+        tree,
+        Some(serde_json::json!({
+            "a": {"b": "x y", "c": [1, 2], "d": 3, "e": "z"},
+            "e": 2,
+        }))
+    );
+    assert_eq!(problems, ["f.yml:11:1: error: `e` is given twice; keep one of the two"]);
+}
