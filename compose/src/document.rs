@@ -2,7 +2,7 @@
 
 use crate::schema::{Kind, Shape, top};
 use crate::yaml::emit::emit;
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{Entry, Node, Value, map_of};
 
 /// A Compose file that says what the stack is; reads back to the same stack.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,9 @@ impl Document {
 
 /// Cleans the merged tree of a stack: sorted keys, `$` doubled, empty values left out.
 pub(crate) fn document(mut file: Node, name: &str) -> Document {
+    for section in ["networks", "volumes", "secrets", "configs"] {
+        name_external(&mut file, section);
+    }
     tidy(&mut file, &top::FILE);
     if let Some(map) = file.as_map_mut() {
         map.sort_keys();
@@ -42,6 +45,25 @@ pub(crate) fn document(mut file: Node, name: &str) -> Document {
         }
     }
     Document { root: file }
+}
+
+/// Networks and volumes defined by nothing are `{}`; external things are called what they are.
+fn name_external(file: &mut Node, section: &str) {
+    let section = file.as_map_mut().and_then(|m| m.get_mut(section));
+    let Some(map) = section.and_then(|e| e.node.as_map_mut()) else { return };
+    for (key, entry) in map.iter_mut() {
+        let span = entry.key;
+        if entry.node.value == Value::Null {
+            entry.node.value = map_of(Vec::<(String, Value)>::new(), span);
+        }
+        let external = crate::spec::is_external(&entry.node);
+        if let Some(thing) = entry.node.as_map_mut()
+            && external
+        {
+            let name = Entry { key: span, node: Node::text(key.clone(), span) };
+            thing.entry("name".to_owned()).or_insert(name);
+        }
+    }
 }
 
 fn tidy(node: &mut Node, kind: &'static Kind) {
@@ -84,8 +106,23 @@ fn object(node: &mut Node, shape: &'static Shape) {
             None => escape(&mut entry.node),
         }
     }
+    if let Some(entry) = map.get_mut("depends_on") {
+        shorten(&mut entry.node);
+    }
     map.retain(|key, entry| says_something(key, entry, shape));
     map.sort_keys();
+}
+
+/// `depends_on` as the list that it was, where every condition is the usual one.
+fn shorten(node: &mut Node) {
+    let Some(map) = node.as_map() else { return };
+    let usual = |n: &Node| {
+        n.as_map().is_some_and(|m| m.len() == 1) && n.str("condition") == Some("service_started")
+    };
+    if map.values().all(|e| usual(&e.node)) {
+        let names = map.iter().map(|(name, e)| Node::text(name.clone(), e.key)).collect();
+        node.value = Value::List(names);
+    }
 }
 
 fn says_something(key: &str, entry: &Entry, shape: &'static Shape) -> bool {
@@ -96,11 +133,11 @@ fn says_something(key: &str, entry: &Entry, shape: &'static Shape) -> bool {
     if field.keep_empty {
         return true;
     }
-    !(entry.node.is_empty() || entry.node.value == Value::Bool(false))
+    !(entry.node.is_empty() || matches!(entry.node.value, Value::Bool(false) | Value::Int(0)))
 }
 
 /// Doubles every `$`, so that reading the document fills in nothing.
-fn escape(node: &mut Node) {
+pub(crate) fn escape(node: &mut Node) {
     match &mut node.value {
         Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$"),
         Value::List(items) => items.iter_mut().for_each(escape),

@@ -24,13 +24,32 @@ use crate::source::{SourceId, Sources, Span};
 use crate::spec;
 use crate::yaml::encoding::{EncodingError, decode};
 use crate::yaml::{Node, Value, map_of, parse};
-use crate::{Loaded, Stack, check};
+use crate::{Loaded, Normalised, Stack, check};
 
 /// Files that may take part, by `include` and `extends`: enough for anything real.
 const MOST_FILES: usize = 200;
 
 /// Reads, checks and converts. See [`crate::load`].
 pub(crate) fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
+    let (made, report) = run(input);
+    match made {
+        Some(made) if !report.has_errors() => Ok(Loaded { stack: made.stack, warnings: report }),
+        _ => Err(report),
+    }
+}
+
+/// Reads and merges. See [`crate::normalise`].
+pub(crate) fn normalise(input: &Input<'_>) -> Result<Normalised, Problems> {
+    let (made, report) = run(input);
+    match made {
+        Some(made) if made.readable => {
+            Ok(Normalised { document: made.stack.document, problems: report })
+        }
+        _ => Err(report),
+    }
+}
+
+fn run(input: &Input<'_>) -> (Option<Made>, Problems) {
     let mut loader = Loader {
         reader: input.reader,
         sources: Sources::default(),
@@ -40,11 +59,13 @@ pub(crate) fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
         trees: BTreeMap::new(),
     };
     let made = loader.stack(input);
-    let report = Problems::new(loader.problems, loader.sources);
-    match made {
-        Some(stack) if !report.has_errors() => Ok(Loaded { stack, warnings: report }),
-        _ => Err(report),
-    }
+    (made, Problems::new(loader.problems, loader.sources))
+}
+
+struct Made {
+    stack: Stack,
+    /// No error was found before the checks of what several keys mean together.
+    readable: bool,
 }
 
 /// The environment in which a file is read.
@@ -73,7 +94,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn stack(&mut self, input: &Input<'_>) -> Option<Stack> {
+    fn stack(&mut self, input: &Input<'_>) -> Option<Made> {
         let dir = absolute("/", &input.project_dir);
         let place = Place { variables: self.variables(&dir, &input.environment), dir };
         let mut file: Option<Node> = None;
@@ -95,6 +116,7 @@ impl Loader<'_> {
         profiles::filter(&mut file, &active, &mut self.problems);
         self.read_env_files(&mut file, &place);
         self.read_label_files(&mut file);
+        let readable = self.problems.iter().all(|p| p.severity != Severity::Error);
         if whole {
             check::check(&file, &self.sources, &mut self.problems);
         }
@@ -105,8 +127,11 @@ impl Loader<'_> {
             environment: &|name| place.lookup(name),
         };
         let specs = spec::specs(&source, &mut self.problems);
-        check::check_specs(&specs, &file, &name, &mut self.problems);
-        whole.then(|| Stack { document: document::document(file, &name), name, specs })
+        check::check_specs(&specs, &file, &mut self.problems);
+        whole.then(|| {
+            let stack = Stack { document: document::document(file, &name), name, specs };
+            Made { stack, readable }
+        })
     }
 
     /// The name of the stack: the caller's, else the file's.
@@ -202,7 +227,7 @@ impl Loader<'_> {
 
     /// One form, own variables and absolute paths.
     fn form(&mut self, tree: &mut Node, place: &Place) {
-        let mut canon = Canon { sources: &self.sources, problems: &mut self.problems };
+        let mut canon = Canon::new(&self.sources, &mut self.problems);
         let path = KeyPath::ROOT;
         for section in ["networks", "volumes", "secrets", "configs"] {
             if let Some(entry) = tree.as_map_mut().and_then(|m| m.get_mut(section)) {

@@ -4,7 +4,7 @@
 //! mounts meet mounts. An empty value says nothing and overrides nothing, as in the docker CLI;
 //! `!reset` and `!override` say so explicitly.
 
-use crate::schema::{Kind, Merge, Shape};
+use crate::schema::{Kind, Merge, Shape, Short};
 use crate::yaml::{Entry, Map, Mark, Node, Value};
 
 /// Lays `over` on `base`; `kind` is what both are.
@@ -22,7 +22,16 @@ pub fn merge(base: &mut Node, over: Node, kind: &'static Kind) {
     }
     match (&mut base.value, over.value) {
         (Value::Map(under), Value::Map(above)) => maps(under, above, kind),
-        (Value::List(under), Value::List(mut above)) => under.append(&mut above),
+        (Value::List(under), Value::List(above)) => match kind {
+            Kind::Set(_) | Kind::OneOrMore(_) => {
+                for item in above {
+                    if under.iter().all(|old| old.value != item.value) {
+                        under.push(item);
+                    }
+                }
+            }
+            _ => under.extend(above),
+        },
         (_, value) => {
             let over = Node { value, span: over.span, mark: over.mark };
             if !over.is_empty() {
@@ -78,6 +87,26 @@ fn one(base: &mut Node, over: Node, kind: &'static Kind, rule: Merge) {
             keyed(base, over, target, target);
         }
         Merge::FileUses => file_uses(base, over),
+        Merge::Health => {
+            let disables = |n: &Node| n.get("disable").and_then(Node::as_bool) == Some(true);
+            let tests = over.get("test").is_some();
+            if disables(&over) && !tests {
+                *base = over;
+            } else {
+                if tests && let Some(map) = base.as_map_mut() {
+                    map.shift_remove("disable");
+                }
+                merge(base, over, kind);
+            }
+        }
+        Merge::Definition => {
+            let external = |n: &Node| n.get("external").and_then(Node::as_bool) == Some(true);
+            if external(base) == external(&over) || over.is_empty() {
+                merge(base, over, kind);
+            } else {
+                *base = over;
+            }
+        }
     }
 }
 
@@ -156,7 +185,12 @@ fn of_shape(shape: &'static Shape, key: &str) -> (&'static Kind, Merge) {
 /// A limit of one name is replaced as a whole.
 fn rule_of_item(kind: &'static Kind) -> Merge {
     match kind {
-        Kind::Short { expand: crate::schema::Short::Ulimit, .. } => Merge::Replace,
+        Kind::Short { expand: Short::Ulimit, .. } => Merge::Replace,
+        Kind::Object(shape) | Kind::Nullable(Kind::Object(shape))
+            if shape.field("external").is_some() =>
+        {
+            Merge::Definition
+        }
         _ => Merge::Deep,
     }
 }

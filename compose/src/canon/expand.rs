@@ -108,14 +108,11 @@ impl Canon<'_> {
         if short.read_only {
             entries.push(("read_only", Value::Bool(true)));
         }
-        if !short.consistency.is_empty() {
-            entries.push(("consistency", text(short.consistency)));
-        }
         let mut of_bind = Vec::new();
         if !short.propagation.is_empty() {
             of_bind.push(("propagation", text(short.propagation)));
         }
-        if let Some(label) = short.selinux {
+        if let Some(label) = short.selinux.filter(|_| bind) {
             of_bind.push(("selinux", text(label.to_string())));
         }
         if !of_bind.is_empty() {
@@ -201,7 +198,7 @@ impl Canon<'_> {
         let Some(items) = self.expect_list(node, "a list of ports", path) else { return };
         let mut ports = Vec::with_capacity(items.len());
         for (index, item) in std::mem::take(items).into_iter().enumerate() {
-            if item.mark == Mark::Reset {
+            if item.mark == Mark::Reset || self.ports_left == 0 {
                 continue;
             }
             self.port(item, &path.index(index), &mut ports);
@@ -226,6 +223,9 @@ impl Canon<'_> {
         };
         match port::parse(&text) {
             Ok(read) => {
+                if !self.room_for(read.len(), &item, path) {
+                    return;
+                }
                 for one in read {
                     let mut entries = vec![
                         ("mode", Value::Str("ingress".into())),
@@ -248,6 +248,18 @@ impl Canon<'_> {
         }
     }
 
+    fn room_for(&mut self, count: usize, item: &Node, path: &KeyPath<'_>) -> bool {
+        let room = count <= self.ports_left;
+        if room {
+            self.ports_left -= count;
+        } else {
+            self.ports_left = 0;
+            let message = "too many ports are published".to_owned();
+            self.problems.push(Problem::error(item.span, path.to_string(), message));
+        }
+        room
+    }
+
     /// A long port may publish a range: one entry for each.
     fn long_port(&mut self, mut item: Node, path: &KeyPath<'_>, ports: &mut Vec<Node>) {
         let Some(map) = item.as_map_mut() else { return };
@@ -267,10 +279,19 @@ impl Canon<'_> {
         let range = format!("{text}:1");
         match port::parse(&range) {
             Ok(read) => {
+                let span = published.node.span;
+                if !self.room_for(read.len(), &Node::new(Value::Null, span), path) {
+                    return;
+                }
                 for one in read {
                     let mut copy = item.clone();
                     if let Some(entry) = copy.as_map_mut().and_then(|m| m.get_mut("published")) {
                         entry.node.value = Value::Int(one.published.unwrap_or(0).into());
+                    }
+                    if one.published.is_none()
+                        && let Some(map) = copy.as_map_mut()
+                    {
+                        map.shift_remove("published");
                     }
                     ports.push(copy);
                 }

@@ -9,6 +9,8 @@ mod expand;
 mod pairs;
 mod scalars;
 
+use std::collections::BTreeMap;
+
 use crate::nearest::did_you_mean;
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
@@ -20,6 +22,21 @@ use crate::yaml::{Map, Mark, Node, Value};
 pub struct Canon<'a> {
     pub sources: &'a Sources,
     pub problems: &'a mut Vec<Problem>,
+    /// How many more published ports may come of ranges.
+    ports_left: usize,
+}
+
+/// Published ports in one file: more than there are ports means a mistake or an attack.
+const MOST_PORTS: usize = 70_000;
+
+/// With more problems than this, suggestions are left out: they cost time and nobody reads on.
+const ENOUGH: usize = 300;
+
+impl<'a> Canon<'a> {
+    /// Of one file.
+    pub fn new(sources: &'a Sources, problems: &'a mut Vec<Problem>) -> Canon<'a> {
+        Canon { sources, problems, ports_left: MOST_PORTS }
+    }
 }
 
 impl Canon<'_> {
@@ -32,6 +49,13 @@ impl Canon<'_> {
             Kind::Any => {}
             Kind::Text => self.text(node, path),
             Kind::Word => self.word(node, path),
+            Kind::WordOrEmpty => {
+                if node.value == Value::Null {
+                    node.value = Value::Str(String::new());
+                } else {
+                    self.word(node, path);
+                }
+            }
             Kind::Bool => self.boolean(node, path),
             Kind::Int { min, max } => self.int(node, *min, *max, path),
             Kind::Mode => self.mode(node, path),
@@ -97,6 +121,11 @@ impl Canon<'_> {
     }
 
     fn unknown_key(&mut self, key: &str, span: Span, path: &KeyPath<'_>, shape: &'static Shape) {
+        if self.problems.len() > ENOUGH {
+            let message = format!("there is no key `{key}` here");
+            self.problems.push(Problem::error(span, path.key(key).to_string(), message));
+            return;
+        }
         let names = || shape.fields.iter().map(|f| f.name);
         let help = did_you_mean(key, names()).or_else(|| elsewhere(key, shape));
         let mut allowed: Vec<&str> = names().collect();
@@ -172,26 +201,30 @@ impl Canon<'_> {
     /// Warns of items given twice and drops the later ones.
     fn unique(&mut self, node: &mut Node, path: &KeyPath<'_>) {
         let Value::List(items) = &mut node.value else { return };
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         let mut index = 0;
-        while index < items.len() {
-            let same = items[..index].iter().find(|other| other.value == items[index].value);
-            match same.map(|n| n.span) {
-                Some(first) if items[index].value != Value::Null => {
-                    let what = items[index].scalar_text().unwrap_or_default();
-                    self.problems.push(
-                        Problem::new(
-                            Severity::Warning,
-                            items[index].span,
-                            path.index(index).to_string(),
-                            format!("`{what}` is given twice"),
-                        )
-                        .related(first, "first here"),
-                    );
-                    items.remove(index);
-                }
-                _ => index += 1,
+        items.retain(|item| {
+            index += 1;
+            if item.value == Value::Null {
+                return true;
             }
-        }
+            let key = item.to_json().to_string();
+            let Some(&first) = seen.get(&key) else {
+                seen.insert(key, item.span);
+                return true;
+            };
+            let what = item.scalar_text().map_or("this".to_owned(), |t| format!("`{t}`"));
+            self.problems.push(
+                Problem::new(
+                    Severity::Warning,
+                    item.span,
+                    path.index(index - 1).to_string(),
+                    format!("{what} is given twice"),
+                )
+                .related(first, "first here"),
+            );
+            false
+        });
     }
 
     fn one_or_more(&mut self, node: &mut Node, item: &'static Kind, path: &KeyPath<'_>) {

@@ -3,6 +3,7 @@
 use super::Canon;
 use crate::nearest::did_you_mean;
 use crate::path::KeyPath;
+use crate::problem::{Problem, Severity};
 use crate::quantity::{cpus, duration, size, words};
 use crate::schema::SizeForm;
 use crate::yaml::{Node, Value, scalar};
@@ -241,6 +242,20 @@ impl Canon<'_> {
         let lower = text.to_ascii_lowercase();
         if words.contains(&lower.as_str()) {
             node.value = Value::Str(lower);
+            return;
+        }
+        // What `restart` calls it.
+        if words.contains(&"any") && matches!(text.as_str(), "always" | "unless-stopped") {
+            self.problems.push(
+                Problem::new(
+                    Severity::Warning,
+                    node.span,
+                    path.to_string(),
+                    format!("`{text}` is called `any` here"),
+                )
+                .allowed(words.join(", ")),
+            );
+            node.value = Value::Str("any".to_owned());
             return;
         }
         let help = did_you_mean(text, words.iter().copied());

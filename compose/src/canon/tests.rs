@@ -1,1 +1,51 @@
-//! Tests.
+//! Tests of the one form.
+
+use super::*;
+use crate::problem::Problems;
+use crate::yaml::parse::parse;
+
+fn form(service: &str) -> (serde_json::Value, Vec<String>) {
+    let text = format!("services:\n  a:\n    {service}\n");
+    let mut sources = Sources::default();
+    let id = sources.add("f.yml", text.as_str());
+    let mut problems = Vec::new();
+    let mut tree = parse(&text, id, &mut problems).expect("a tree");
+    Canon::new(&sources, &mut problems).node(&mut tree, &top::FILE, &KeyPath::ROOT);
+    (tree.to_json()["services"]["a"].take(), Problems::new(problems, sources).lines())
+}
+
+#[test]
+fn short_forms_become_long_ones() {
+    for (short, long) in [
+        ("build: .", r#"{"build":{"context":"."}}"#),
+        ("command: a 'b c'", r#"{"command":["a","b c"]}"#),
+        ("depends_on: [b]", r#"{"depends_on":{"b":{"condition":"service_started"}}}"#),
+        ("dns: 1.1.1.1", r#"{"dns":["1.1.1.1"]}"#),
+        ("env_file: x", r#"{"env_file":[{"path":"x"}]}"#),
+        ("environment: [A=1, B]", r#"{"environment":{"A":"1","B":null}}"#),
+        ("labels: {a: 1, b: true, c: }", r#"{"labels":{"a":"1","b":"true","c":""}}"#),
+        ("extra_hosts: {b: '[::1]', a: 1.1.1.1}", r#"{"extra_hosts":["a:1.1.1.1","b:::1"]}"#),
+        ("secrets: [k]", r#"{"secrets":[{"source":"k"}]}"#),
+        ("devices: [{source: /a, target: /b, permissions: r}]", r#"{"devices":["/a:/b:r"]}"#),
+        ("gpus: all", r#"{"gpus":[{"count":"all"}]}"#),
+        ("stop_grace_period: 90s", r#"{"stop_grace_period":"1m30s"}"#),
+        ("mem_limit: 64M", r#"{"mem_limit":"67108864"}"#),
+        ("configs: [{source: c, mode: \"0440\"}]", r#"{"configs":[{"mode":288,"source":"c"}]}"#),
+        ("cpu_quota: 50ms", r#"{"cpu_quota":50000}"#),
+        (
+            "ports: [{target: 80, published: 8000-8001}]",
+            r#"{"ports":[{"published":8000,"target":80},{"published":8001,"target":80}]}"#,
+        ),
+    ] {
+        let (made, problems) = form(short);
+        assert_eq!(problems, Vec::<String>::new(), "{short}");
+        assert_eq!(made, serde_json::from_str::<serde_json::Value>(long).expect("json"), "{short}");
+    }
+}
+
+#[test]
+fn every_wrong_value_is_told_in_one_go() {
+    let (_, problems) =
+        form("{image: 1, tty: x, ports: 80, environment: [{a: b}], foo: 1, cpus: half}");
+    assert_eq!(problems.len(), 6, "{problems:#?}");
+}

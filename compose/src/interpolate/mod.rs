@@ -19,15 +19,20 @@ pub fn interpolate(
     sources: &Sources,
     problems: &mut Vec<Problem>,
 ) {
-    let mut walk = Walk { lookup, sources, problems, warned: BTreeSet::new() };
+    let mut walk =
+        Walk { lookup, sources, problems, warned: BTreeSet::new(), bytes_left: MOST_BYTES };
     walk.node(node, &KeyPath::ROOT);
 }
+
+/// Bytes that variables may put into one file.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 struct Walk<'a> {
     lookup: Lookup<'a>,
     sources: &'a Sources,
     problems: &'a mut Vec<Problem>,
     warned: BTreeSet<String>,
+    bytes_left: usize,
 }
 
 impl Walk<'_> {
@@ -38,7 +43,17 @@ impl Walk<'_> {
                     for name in done.unset {
                         self.unset(name, node.span, path);
                     }
-                    *text = done.text;
+                    match self.bytes_left.checked_sub(done.text.len()) {
+                        Some(left) => {
+                            self.bytes_left = left;
+                            *text = done.text;
+                        }
+                        None => {
+                            let error = TemplateError::Long { at: 0 };
+                            self.refuse(&error, node.span, path);
+                            node.mark = Mark::Reset;
+                        }
+                    }
                 }
                 Err(error) => {
                     let span = self.place(node.span, text, error.at());

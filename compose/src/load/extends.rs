@@ -11,6 +11,9 @@ use crate::yaml::{Node, Value};
 
 use super::{Loader, Place};
 
+/// Services that extend one another, one after the other.
+const DEEPEST: usize = 64;
+
 impl Loader<'_> {
     /// Resolves `extends` of every service of `tree`, which is the file at `path`.
     pub(super) fn extend_services(&mut self, tree: &mut Node, path: &str, place: &Place) {
@@ -47,6 +50,11 @@ impl Loader<'_> {
         let span = extends.node.span;
         let Some(other) = extends.node.str("service").map(str::to_owned) else { return };
         trail.push((file.to_owned(), name.to_owned()));
+        if trail.len() > DEEPEST {
+            let message = format!("services extend each other more than {DEEPEST} deep");
+            self.problems.push(Problem::error(span, own.to_string(), message));
+            return;
+        }
         let from = extends.node.str("file").map(str::to_owned);
         let base_file = from.clone().unwrap_or_else(|| file.to_owned());
         if trail.contains(&(base_file.clone(), other.clone())) {

@@ -89,8 +89,8 @@ fn is_domain(first: &str) -> bool {
 }
 
 fn domain_is_valid(domain: &str) -> bool {
-    let host = if domain.starts_with('[') {
-        let Some((address, rest)) = domain[1..].split_once(']') else { return false };
+    let host = if let Some(inner) = domain.strip_prefix('[') {
+        let Some((address, rest)) = inner.split_once(']') else { return false };
         if !address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
             return false;
         }

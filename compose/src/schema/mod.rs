@@ -20,6 +20,8 @@ pub enum Kind {
     Text,
     /// A text or a number; becomes a text.
     Word,
+    /// A text, a number or nothing; becomes a text.
+    WordOrEmpty,
     /// A boolean, or a text that means one.
     Bool,
     /// A whole number within bounds, or a text that is one.
@@ -161,6 +163,10 @@ pub enum Merge {
     FileUses,
     /// Options merge only for the same driver.
     Logging,
+    /// A later test takes back an earlier `disable`, and the other way round.
+    Health,
+    /// A network, volume, secret or config: the stack's own one and an external one do not mix.
+    Definition,
 }
 
 /// What becomes of a key.

@@ -64,6 +64,7 @@ const FIELDS: &[Field] = &[
     field("group_add", &Kind::Set(&WORD)).to("TaskTemplate.ContainerSpec.Groups"),
     field("healthcheck", &Kind::Object(&HEALTH))
         .to("TaskTemplate.ContainerSpec.Healthcheck")
+        .merge(Merge::Health)
         .keep_empty(),
     field("hostname", &TEXT).to("TaskTemplate.ContainerSpec.Hostname"),
     field("image", &TEXT).to("TaskTemplate.ContainerSpec.Image"),
@@ -229,7 +230,7 @@ const LOGGING: Shape = shape(
     "logging",
     &[field("driver", &TEXT).to("Name"), field("options", &Kind::Map(&OPTION)).to("Options")],
 );
-const OPTION: Kind = Kind::Nullable(&WORD);
+const OPTION: Kind = Kind::WordOrEmpty;
 
 const MODELS: Kind = Kind::Short { expand: Short::Models, long: &Kind::Named(&MODEL_USE) };
 const MODEL_USE: Kind = Kind::Nullable(&MODEL_USE_OBJECT);

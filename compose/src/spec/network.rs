@@ -43,13 +43,17 @@ fn keys_of(service: &Node) -> Vec<String> {
 
 /// True when `network_mode` takes the place of networks.
 pub(super) fn has_own_mode(service: &Node) -> bool {
-    matches!(service.str("network_mode"), Some("host" | "none" | "bridge"))
+    matches!(service.str("network_mode"), Some("host" | "none"))
 }
 
 fn network(source: &Source<'_>, name: String, definition: Option<&Node>) -> NetworkSpec {
     let empty = Node::new(crate::yaml::Value::Map(Map::new()), crate::source::Span::default());
     let node = definition.unwrap_or(&empty);
-    let driver = node.str("driver").filter(|d| !d.is_empty()).unwrap_or("overlay");
+    // A bridge would end at its node, where the services of a stack could not meet.
+    let driver = match node.str("driver").unwrap_or("") {
+        "" | "bridge" | "nat" => "overlay",
+        other => other,
+    };
     NetworkSpec {
         name,
         driver: driver.to_owned(),

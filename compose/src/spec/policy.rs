@@ -49,7 +49,8 @@ pub(super) fn restart(service: &Node) -> Option<RestartPolicy> {
     };
     Some(RestartPolicy {
         condition: condition.to_owned(),
-        max_attempts: attempts.filter(|&n| n > 0),
+        // The docker CLI says 0, for "no limit", explicitly here.
+        max_attempts: (word == "on-failure").then(|| attempts.unwrap_or(0)),
         ..RestartPolicy::default()
     })
 }

@@ -54,7 +54,10 @@ pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Optio
 enum Attempt {
     Done(Option<Node>),
     /// At a byte of the text that was read.
-    Syntax { at: u32, info: String },
+    Syntax {
+        at: u32,
+        info: String,
+    },
 }
 
 fn attempt(

@@ -9,6 +9,9 @@ use crate::source::to_u32;
 /// How often one text is mended before the parser's verdict stands.
 const MOST: usize = 400;
 
+/// Texts longer than this, in bytes, are mended less often: each time they are read again.
+const LARGE: usize = 128 * 1024;
+
 /// Wider than any indent that the parser could ask for (see `DEEPEST`).
 const PAD: usize = 220;
 
@@ -28,7 +31,8 @@ impl Mended {
     /// Tries to mend what the parser says about byte `at` of the text. False: it cannot be mended.
     pub(super) fn mend(&mut self, complaint: &str, at: usize) -> bool {
         self.repairs += 1;
-        if self.repairs > MOST {
+        let most = if self.text.len() > LARGE { MOST / 20 } else { MOST };
+        if self.repairs > most {
             return false;
         }
         match complaint {

@@ -40,7 +40,28 @@ pub fn level(ours: &mut Value, theirs: &mut Value) -> BTreeSet<&'static str> {
             }
         }
     }
-    for service in services(ours) {
+    let networks = theirs.get_mut("networks").and_then(Value::as_array_mut);
+    for network in networks.into_iter().flatten() {
+        if matches!(network["Driver"].as_str(), Some("bridge" | "nat")) {
+            network["Driver"] = Value::String("overlay".to_owned());
+            decisions.insert("network-driver");
+        }
+    }
+    for service in services(theirs) {
+        let policy = service.pointer_mut("/TaskTemplate/RestartPolicy/Condition");
+        if let Some(condition) = policy.filter(|c| *c == "always") {
+            *condition = Value::String("any".to_owned());
+            decisions.insert("restart-always");
+        }
+    }
+    let of_theirs = theirs.clone();
+    for (index, service) in services(ours).enumerate() {
+        let policy = service.pointer("/TaskTemplate/RestartPolicy");
+        let cli = of_theirs["services"][index].pointer("/TaskTemplate/RestartPolicy");
+        if cli.is_none() && policy.is_some_and(|p| p["Condition"] == "none") {
+            remove(service, "/TaskTemplate", "RestartPolicy");
+            decisions.insert("restart-no");
+        }
         if remove(service, "/TaskTemplate/ContainerSpec", "Engine") {
             decisions.insert("engine-options");
         }
@@ -82,4 +103,22 @@ pub fn difference(ours: &Value, theirs: &Value, path: &str) -> Option<String> {
         (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => None,
         _ => Some(format!("{path}: ours {ours}, the CLI's {theirs}")),
     }
+}
+
+/// Our document doubles every `$` so that it reads back; the CLI's does not.
+pub fn unescape(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace("$$", "$")),
+        Value::Array(items) => items.into_iter().map(unescape).collect(),
+        Value::Object(map) => map.into_iter().map(|(k, v)| (k, unescape(v))).collect(),
+        other => other,
+    }
+}
+
+/// The version means nothing.
+pub fn without_version(mut value: Value) -> Value {
+    if let Some(map) = value.as_object_mut() {
+        map.remove("version");
+    }
+    value
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use compose::{Input, InputFile, Loaded, Problems, ReadError, Reader, load};
+use compose::{Input, InputFile, Loaded, Normalised, Problems, ReadError, Reader, load, normalise};
 
 /// The corpus, when it is there.
 pub fn corpus() -> Option<PathBuf> {
@@ -62,12 +62,28 @@ pub fn run(
     project: &Project,
     variables: &BTreeMap<String, String>,
 ) -> Result<Loaded, Problems> {
+    load(&input(texts, project, variables))
+}
+
+/// Only reads and merges them, as `docker stack config` does.
+pub fn shown(
+    texts: &[&[u8]],
+    project: &Project,
+    variables: &BTreeMap<String, String>,
+) -> Result<Normalised, Problems> {
+    normalise(&input(texts, project, variables))
+}
+
+fn input<'a>(
+    texts: &[&[u8]],
+    project: &'a Project,
+    variables: &BTreeMap<String, String>,
+) -> Input<'a> {
     let mut environment = variables.clone();
     environment.insert("HOME".to_owned(), "/HOME".to_owned());
     environment.insert("PATH".to_owned(), "/bin".to_owned());
-    let name =
-        |index: usize| if index == 0 { "stack.yml".into() } else { format!("over{index}.yml") };
-    load(&Input {
+    let name = |index| if index == 0 { "stack.yml".into() } else { format!("over{index}.yml") };
+    Input {
         files: texts
             .iter()
             .enumerate()
@@ -78,5 +94,5 @@ pub fn run(
         reader: project,
         stack: "demo".to_owned(),
         profiles: Vec::new(),
-    })
+    }
 }
