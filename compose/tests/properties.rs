@@ -225,7 +225,7 @@ fn what_is_meant_to_hurt_is_refused_in_no_time() {
             text.len(),
             if result.is_ok() { "read" } else { "refused" }
         );
-        assert!(took < Duration::from_secs(20), "{what} took {took:?}");
+        assert!(took < Duration::from_secs(30), "{what} took {took:?}");
     }
 }
 
@@ -243,6 +243,6 @@ fn five_thousand_services_are_read_quickly() {
     let took = start.elapsed();
     assert_eq!(loaded.stack.specs.services.len(), 5_000);
     println!("{} bytes, 5,000 services: {took:?}", text.len());
-    // Unoptimised and beside other tests; the release figure is in docs/compose.md.
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // Unoptimised and beside other tests: only the order of magnitude is held here.
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }
