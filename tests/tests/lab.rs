@@ -6,7 +6,7 @@ mod on_real_hosts {
     use std::net::TcpStream;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
-    use std::process::Stdio;
+    use std::process::{Command, Stdio};
     use std::time::Duration;
 
     use cluster_tests::lab::{Lab, PROBE};
@@ -181,6 +181,26 @@ mod on_real_hosts {
         lab.exec("m1", &["rm", "/run/leave"]);
         lab.run(&["restart", "engine", "m1"]);
         assert_eq!(lab.exec("m1", &["wc", "-l", "/run/agent"]), "4 /run/agent");
+    }
+
+    #[test]
+    fn up_joins_every_host_and_up_again_brings_back_only_what_is_missing() {
+        let lab = Lab::up("cluster", &["--managers", "3", "--workers", "1"]);
+        let socket = format!("unix://{}", lab.host("m1").cluster_socket.display());
+        let members = || {
+            let command = ["-H", &socket, "node", "ls", "--format", "{{.Hostname}}"];
+            let output = Command::new("docker").args(command).output().expect("docker starts");
+            let mut names: Vec<String> =
+                String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(members(), ["m1", "m2", "m3", "w1"]);
+        lab.run(&["kill", "w1"]);
+        let before = lab.host("m1").pid;
+        lab.run(&["up", "--workers", "2"]);
+        assert_eq!(members(), ["m1", "m2", "m3", "w1", "w2"]);
+        assert_eq!(lab.host("m1").pid, before);
     }
 
     #[test]

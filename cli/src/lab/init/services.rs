@@ -93,6 +93,8 @@ impl Service {
             .env_clear()
             .env("PATH", HOST_PATH)
             .env("HOME", "/root")
+            // Logs are files.
+            .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
