@@ -4,13 +4,13 @@
 //! do; when to try again, and what for, is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::NodeId;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError};
 use openraft::{BasicNode, ChangeMembers, Instant as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::types::{TypeConfig, Voter};
 use super::{Leader, Log, Machine};
@@ -18,6 +18,9 @@ use super::{Leader, Log, Machine};
 /// How far a learner may be behind and still be made a voter, in entries. A voter that is far
 /// behind counts for the quorum but cannot help it.
 pub const PROMOTE_WITHIN: u64 = 512;
+
+/// How long a change of members may take.
+const CHANGE: Duration = Duration::from_secs(10);
 
 /// One manager in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,12 +196,22 @@ impl<M: Machine> Log<M> {
         change: ChangeMembers<Voter, BasicNode>,
         stay: bool,
     ) -> Result<(), MembershipError> {
-        let done = self.0.raft.change_membership(change, stay);
-        // Joint consensus is two entries, and each may wait for a peer that is just coming up.
-        match timeout(self.0.timing.propose.max(Duration::from_secs(5)), done).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(RaftError::APIError(error))) => Err(self.explain(error)),
-            Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(MembershipError::Unknown),
+        let started = Instant::now();
+        loop {
+            let done = self.0.raft.change_membership(change.clone(), stay);
+            // Joint consensus is two entries, and each may wait for a peer that is coming up.
+            return match timeout(CHANGE, done).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))))
+                    if forward.reason == ForwardReason::LeaseExpired
+                        && started.elapsed() < self.0.timing.lease_wait() =>
+                {
+                    sleep(self.0.timing.heartbeat / 2).await;
+                    continue;
+                }
+                Ok(Err(RaftError::APIError(error))) => Err(self.explain(error)),
+                Ok(Err(RaftError::Fatal(_))) | Err(_) => Err(MembershipError::Unknown),
+            };
         }
     }
 

@@ -66,9 +66,10 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// How long a lease that has run out is waited for before the leader counts as lost.
+    /// How long a lease that has run out is waited for before the leader counts as lost. Long, for
+    /// on a starved machine it comes back; a leader that was replaced learns of it at once.
     pub(super) fn lease_wait(self) -> Duration {
-        self.election_max * 4
+        self.election_max * 10
     }
 
     /// For how long after a quorum's acknowledgement reads are answered here. Below the lease by a
