@@ -16,9 +16,7 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
 /// The change that the core wants next.
 pub(super) fn next(log: &Log<State>, state: &State) -> Option<MembershipChange> {
     let members = log.members();
-    let of = |standing| {
-        members.iter().filter(move |m| m.standing == standing).map(|m| m.node)
-    };
+    let of = |standing| members.iter().filter(move |m| m.standing == standing).map(|m| m.node);
     let last = members.iter().find(|m| m.node == log.node()).and_then(|m| m.matched).unwrap_or(0);
     let caught_up: BTreeSet<_> = members
         .iter()

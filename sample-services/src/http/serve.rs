@@ -40,7 +40,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves on `PORT` (else `default_port`) until SIGTERM or SIGINT.
 pub async fn run(instance: Arc<Instance>, router: Router, default_port: u16) -> anyhow::Result<()> {
-    let port = settings::port("PORT", default_port)?;
+    on_port(instance, router, settings::port("PORT", default_port)?).await
+}
+
+/// Serves on `port` until SIGTERM or SIGINT.
+pub async fn on_port(instance: Arc<Instance>, router: Router, port: u16) -> anyhow::Result<()> {
     let [both_families, ipv4] = settings::listen_addresses(port);
     let listener = match TcpListener::bind(both_families).await {
         Ok(listener) => listener,

@@ -31,7 +31,7 @@ pub async fn run(port: u16, failing: bool) -> anyhow::Result<()> {
     let instance = Instance::from_env("probe");
     let router = router(Arc::clone(&instance), failing);
     println!("probe {} serves on port {port}", instance.host);
-    serve::run(instance, router, port).await
+    serve::on_port(instance, router, port).await
 }
 
 fn router(instance: Arc<Instance>, failing: bool) -> Router {
