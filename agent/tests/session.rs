@@ -284,7 +284,7 @@ async fn orders_come_down_heartbeats_and_reports_go_up_until_acknowledged() {
         _ => None,
     };
     let (first, sent) = call.next(&mut decoder, statuses).await;
-    assert_eq!(sent, [report.clone()]);
+    assert_eq!(sent, std::slice::from_ref(&report));
     let (second, again) = call.next(&mut decoder, statuses).await;
     assert!(second > first && again == [report], "sent again until it is acknowledged");
     call.send(&FromManager::StatusAck { seq: second }).await;

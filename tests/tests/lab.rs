@@ -390,13 +390,13 @@ mod on_real_hosts {
         let of = |process: &str| -> Vec<u64> {
             ["net", "mnt", "uts", "ipc", "pid", "cgroup"]
                 .iter()
-                .filter_map(|kind| inode(&format!("/proc/{process}/ns/{kind}")))
+                .filter_map(|kind| inode(format!("/proc/{process}/ns/{kind}")))
                 .collect()
         };
         let own = of("self");
         let hosts = lab.hosts();
         let inits = hosts.iter().filter_map(|host| host.pid);
-        let switch = inode(&format!("/run/swarmctl-lab/{}/switch", lab.name()));
+        let switch = inode(format!("/run/swarmctl-lab/{}/switch", lab.name()));
         inits
             .flat_map(|pid| of(&pid.to_string()))
             .chain(switch)

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Directory of a crate, and which of our crates and, for a core, which others it may name.
-const RULES: &[(&str, &[&str], Option<&[&str]>)] = &[
+type Rule = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
+
+const RULES: &[Rule] = &[
     ("model", &[], Some(&["serde", "serde_json", "thiserror"])),
     ("compose", &["model"], None),
     (

@@ -130,7 +130,7 @@ mod tests {
     async fn the_advertised_address_is_the_wanted_one_or_that_towards_the_manager() {
         let any: SocketAddr = "0.0.0.0:2377".parse().expect("an address");
         assert_eq!(advertised("10.1.2.3", None, any).await, Ok("10.1.2.3".into()));
-        assert_eq!(advertised("lo", None, any).await.is_err(), true, "loopback reaches nobody");
+        assert!(advertised("lo", None, any).await.is_err(), "loopback reaches nobody");
         assert_eq!(advertised("", Some("127.0.0.1:2377"), any).await, Ok("127.0.0.1".into()));
         let one: SocketAddr = "127.0.0.5:2377".parse().expect("an address");
         assert_eq!(advertised("", None, one).await, Ok("127.0.0.5".into()));

@@ -226,8 +226,8 @@ impl Session {
             let status = response.status();
             let bytes = response.into_body().collect().await.map(|b| b.to_bytes());
             let refused = refusal(status, &bytes.unwrap_or_default());
-            let gone = matches!(&refused, LinkError::Refused { status: 403, message }
-                if message.contains("removed from the cluster"));
+            // 410 and nothing else: any other refusal may pass.
+            let gone = matches!(&refused, LinkError::Refused { status: 410, .. });
             return Err(if gone { End::Removed } else { End::Link(refused) });
         }
         let mut incoming = Frames { body: response.into_body(), decoder: Decoder::default() };

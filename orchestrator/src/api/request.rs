@@ -76,10 +76,10 @@ fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
         return Some(moment.0);
     }
     let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-    if let Ok(seconds) = whole.parse::<u64>() {
-        if decimals.is_empty() || !decimals.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
+    if let Ok(seconds) = whole.parse::<u64>()
+        && !decimals.is_empty()
+        && decimals.bytes().all(|b| b.is_ascii_digit())
+    {
         let ms: u64 = format!("{decimals:0<3}").get(..3)?.parse().ok()?;
         return Some(Timestamp(seconds.checked_mul(1_000)?.checked_add(ms)?));
     }

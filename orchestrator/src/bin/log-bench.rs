@@ -252,7 +252,7 @@ async fn reads(log: &Log<Numbers>, clients: u64) -> f64 {
                 let mut count = 0u64;
                 while started.elapsed() < Duration::from_secs(1) {
                     count += u64::from(log.read().await.is_ok());
-                    if count % 256 == 0 {
+                    if count.is_multiple_of(256) {
                         tokio::task::yield_now().await;
                     }
                 }

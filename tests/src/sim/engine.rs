@@ -35,10 +35,10 @@ impl Engine {
             Step::Start { .. } => {
                 self.started += 1;
                 let pid = self.started;
-                if let Some(container) = self.containers.get_mut(&task) {
-                    if container.phase == Phase::Created {
-                        container.phase = Phase::Running { pid, health: Health::Starting };
-                    }
+                if let Some(container) = self.containers.get_mut(&task)
+                    && container.phase == Phase::Created
+                {
+                    container.phase = Phase::Running { pid, health: Health::Starting };
                 }
             }
             Step::Stop { .. } => self.end(task, 143),
@@ -60,10 +60,10 @@ impl Engine {
 
     /// A container's first process ends.
     pub fn end(&mut self, task: TaskId, code: i64) {
-        if let Some(container) = self.containers.get_mut(&task) {
-            if matches!(container.phase, Phase::Running { .. }) {
-                container.phase = Phase::Ended(Exit { code, ..Exit::default() });
-            }
+        if let Some(container) = self.containers.get_mut(&task)
+            && matches!(container.phase, Phase::Running { .. })
+        {
+            container.phase = Phase::Ended(Exit { code, ..Exit::default() });
         }
     }
 

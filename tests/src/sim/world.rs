@@ -490,10 +490,10 @@ impl World {
         if cut.contains(&host) || !self.hosts[host].up {
             return None;
         }
-        if self.breaking && self.random.number() % 500 == 0 {
+        if self.breaking && self.random.number().is_multiple_of(500) {
             return None;
         }
-        let slow = self.breaking && self.random.number() % 200 == 0;
+        let slow = self.breaking && self.random.number().is_multiple_of(200);
         let latency = if slow { self.random.range(50, 900) } else { self.random.range(1, 8) };
         let last = self.last_delivery.get(&(host, to_host)).copied().unwrap_or(self.now);
         let at = last.max(self.now + Millis(latency));
@@ -507,7 +507,7 @@ impl World {
         let Some(session) = leader.and_then(|l| l.sessions.get(&node)).copied() else { return };
         let Some(wait) = self.arrival(host, true) else { return };
         let frame = Box::new(frame);
-        if self.breaking && self.random.number() % 1_000 == 0 {
+        if self.breaking && self.random.number().is_multiple_of(1_000) {
             let frame = frame.clone();
             self.later(wait, Event::ToHost { host, session, frame });
         }
@@ -624,10 +624,10 @@ impl World {
         self.heartbeat(host);
         let known = &mut self.hosts[host];
         // What got no answer in a while is sent again; now and then the engine is listed anew.
-        if known.beat % 4 == 0 {
+        if known.beat.is_multiple_of(4) {
             known.in_flight.clear();
         }
-        if known.beat % 10 == 0 && known.engine_up {
+        if known.beat.is_multiple_of(10) && known.engine_up {
             known.see_all();
             self.later(1, Event::Drive { host, life });
         }

@@ -120,18 +120,18 @@ impl Host {
                 self.containers.entry(task).or_insert(Container { id, phase, ports: Vec::new() });
             }
             Step::Start { container } => {
-                if let Some(c) = self.containers.get_mut(&task).filter(|c| c.id == *container) {
-                    if c.phase == Phase::Created {
-                        *self.starts.entry(task).or_default() += 1;
-                        c.phase = Phase::Running { pid: 1, health: Health::Starting };
-                    }
+                if let Some(c) = self.containers.get_mut(&task).filter(|c| c.id == *container)
+                    && c.phase == Phase::Created
+                {
+                    *self.starts.entry(task).or_default() += 1;
+                    c.phase = Phase::Running { pid: 1, health: Health::Starting };
                 }
             }
             Step::Stop { container, .. } | Step::Kill { container } => {
-                if let Some(c) = self.containers.get_mut(&task).filter(|c| c.id == *container) {
-                    if matches!(c.phase, Phase::Running { .. }) {
-                        c.phase = Phase::Ended(Exit { code: 143, ..Exit::default() });
-                    }
+                if let Some(c) = self.containers.get_mut(&task).filter(|c| c.id == *container)
+                    && matches!(c.phase, Phase::Running { .. })
+                {
+                    c.phase = Phase::Ended(Exit { code: 143, ..Exit::default() });
                 }
             }
             Step::Remove { .. } => {
@@ -226,23 +226,23 @@ impl Host {
             Event::Plan => drop(self.plan()),
             Event::End(index, end) => self.end(index, end),
             Event::Dies(n, code) => {
-                if let Some(c) = self.containers.get_mut(&task(n)) {
-                    if matches!(c.phase, Phase::Running { .. }) {
-                        c.phase = Phase::Ended(Exit { code, ..Exit::default() });
-                        self.notice(n);
-                    }
+                if let Some(c) = self.containers.get_mut(&task(n))
+                    && matches!(c.phase, Phase::Running { .. })
+                {
+                    c.phase = Phase::Ended(Exit { code, ..Exit::default() });
+                    self.notice(n);
                 }
             }
             Event::Health(n, healthy) => {
-                if let Some(c) = self.containers.get_mut(&task(n)) {
-                    if let Phase::Running { health, .. } = &mut c.phase {
-                        *health = if healthy {
-                            Health::Healthy
-                        } else {
-                            Health::Unhealthy { output: String::new() }
-                        };
-                        self.notice(n);
-                    }
+                if let Some(c) = self.containers.get_mut(&task(n))
+                    && let Phase::Running { health, .. } = &mut c.phase
+                {
+                    *health = if healthy {
+                        Health::Healthy
+                    } else {
+                        Health::Unhealthy { output: String::new() }
+                    };
+                    self.notice(n);
                 }
             }
             Event::RemovedByHand(n) => {

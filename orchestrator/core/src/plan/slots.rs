@@ -270,12 +270,12 @@ impl<'d, 'a> Work<'d, 'a> {
 
     fn create(&mut self, start: &Start<'a>, place: Result<NodeId, Reason>) {
         let (mut beside, mut old_stopping) = (start.beside, start.old_stopping);
-        if let (Some(old), Err(reason)) = (beside, &place) {
-            if would_make_room(reason) {
-                // Both do not fit at once: this slot is replaced stop-first after all.
-                self.stop(old, Desired::Shutdown);
-                (beside, old_stopping) = (None, true);
-            }
+        if let (Some(old), Err(reason)) = (beside, &place)
+            && would_make_room(reason)
+        {
+            // Both do not fit at once: this slot is replaced stop-first after all.
+            self.stop(old, Desired::Shutdown);
+            (beside, old_stopping) = (None, true);
         }
         let failures = start.restarts.in_a_row;
         let held_back = gate::closed(

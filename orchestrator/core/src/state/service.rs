@@ -36,7 +36,7 @@ impl Step<'_> {
         let template = template_of(self.state, &checked.spec);
         let endpoint = self.endpoint(&checked.spec, &template, &Endpoint::default())?;
         let job =
-            is_job(&checked.spec).then(|| JobStatus { iteration: 0, last_execution: self.now });
+            is_job(&checked.spec).then_some(JobStatus { iteration: 0, last_execution: self.now });
         self.put_service(Service {
             id,
             meta: self.fresh(),
@@ -274,10 +274,10 @@ pub(super) fn is_job(spec: &ServiceSpec) -> bool {
 pub(crate) fn overlay_networks(template: &Template) -> Vec<NetworkId> {
     let mut networks = Vec::new();
     for attached in &template.task.networks {
-        if let Ok(id) = attached.target.parse::<Id>() {
-            if !networks.contains(&NetworkId(id)) {
-                networks.push(NetworkId(id));
-            }
+        if let Ok(id) = attached.target.parse::<Id>()
+            && !networks.contains(&NetworkId(id))
+        {
+            networks.push(NetworkId(id));
         }
     }
     networks
@@ -289,11 +289,12 @@ fn template_of(state: &State, spec: &ServiceSpec) -> Template {
     let mut task = spec.task_template.clone();
     let ports = spec.endpoint_spec.as_ref().map(|e| e.ports.as_slice()).unwrap_or_default();
     let publishes = ports.iter().any(|p| !p.publish_mode.is_host());
-    if publishes && task.networks.is_empty() {
-        if let Some(ingress) = state.network_named(INGRESS) {
-            let target = ingress.id.to_string();
-            task.networks.push(NetworkAttachmentConfig { target, ..Default::default() });
-        }
+    if publishes
+        && task.networks.is_empty()
+        && let Some(ingress) = state.network_named(INGRESS)
+    {
+        let target = ingress.id.to_string();
+        task.networks.push(NetworkAttachmentConfig { target, ..Default::default() });
     }
     Template {
         task,

@@ -161,12 +161,11 @@ impl Step<'_> {
             self.drop_network_if_unused(attachment.network);
         }
         let key = (task.service, task.template);
-        if !self.state.index.template_users.contains_key(&key) {
-            if let Some(service) = self.state.services.get(&task.service).cloned() {
-                if service.template != task.template {
-                    self.put_service((*service).clone());
-                }
-            }
+        if !self.state.index.template_users.contains_key(&key)
+            && let Some(service) = self.state.services.get(&task.service).cloned()
+            && service.template != task.template
+        {
+            self.put_service((*service).clone());
         }
         self.drop_service_if_empty(task.service);
     }

@@ -57,7 +57,7 @@ fn named((id, _): (&str, &str), result: Result<(), String>) -> Result<(), Broken
 pub(super) fn after_entry(world: &mut World, applied: &Applied) -> Result<(), Broken> {
     named(ranks::SAYS, ranks::check(world, applied))?;
     world.watch.looked += 1;
-    if world.watch.looked % 64 == 0 {
+    if world.watch.looked.is_multiple_of(64) {
         named(addresses::SAYS, addresses::check(world))?;
         named(settled::EXPLAINS, settled::explains(world))?;
     }

@@ -10,10 +10,10 @@ pub(super) fn check(world: &mut World, applied: &Applied) -> Result<(), String> 
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
     let mut seen = Vec::new();
     for change in &applied.changes {
-        if let ObjectRef::Task(id) = change.object {
-            if let Some(task) = state.task(id) {
-                seen.push((id, task.status.state));
-            }
+        if let ObjectRef::Task(id) = change.object
+            && let Some(task) = state.task(id)
+        {
+            seen.push((id, task.status.state));
         }
     }
     for (id, now) in seen {
