@@ -29,9 +29,9 @@ test: deps ## every test there is; ends with `N passed, N failed`
 	@scripts/test.sh
 
 .PHONY: bench bench-quick
-bench: deps build ## the benchmarks, each beside its peer
+bench: deps build ## benchmarks of the replicated log (no peer beside it yet)
 	@scripts/bench.sh
-bench-quick: deps build ## the benchmarks that take less than five minutes
+bench-quick: deps build ## the same, shorter
 	@scripts/bench.sh --quick
 
 .PHONY: dist

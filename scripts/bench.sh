@@ -1,6 +1,27 @@
 #!/usr/bin/env bash
-# Measures the replicated log: writes with 1 and 256 clients, reads, failover. Peers beside it are not wired in yet.
+# Measures the replicated log: writes with 1 and 256 clients on 1 and 3 managers, and failover.
+# No peer is measured beside it yet, so its figures are not the goals' ratios.
+#
+#   scripts/bench.sh [--quick]   --quick: shorter runs, fewer kills
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release -p orchestrator --bins
-exec target/x86_64-unknown-linux-gnu/release/log-bench
+
+seconds=20 kills=200
+case "${1:-}" in
+  "") ;;
+  --quick) seconds=3 kills=10 ;;
+  *)
+    echo "usage: $0 [--quick]" >&2
+    exit 2
+    ;;
+esac
+
+bench=target/x86_64-unknown-linux-gnu/release/log-bench
+for members in 1 3; do
+  for clients in 1 256; do
+    echo "== writes: $members managers, $clients clients"
+    "$bench" writes --members "$members" --clients "$clients" --seconds "$seconds"
+  done
+done
+echo "== failover: $kills kills of the leader of three"
+"$bench" failover --kills "$kills"
