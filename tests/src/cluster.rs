@@ -1,36 +1,27 @@
-//! A lab for one test: hosts on this machine, each with its own engine and agent.
+//! A cluster for one test: a lab whose hosts are joined, and what a user does with it.
 //!
-//! Drives the programs that were built beside the test, and the unmodified `docker` client. A lab is
-//! taken down when it goes out of scope, whatever happened.
+//! Drives the programs that were built beside the test, and the unmodified `docker` client.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
 use serde_json::Value;
+
+use crate::lab::{Host, Lab, program};
 
 /// Between two looks while waiting for something. Not a synchronisation: what is waited for is
 /// always looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Hosts on this machine.
-pub struct Lab {
-    name: String,
-    pub hosts: Vec<Host>,
-}
-
-/// One of them.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Host {
-    pub name: String,
-    pub role: String,
-    pub address: String,
-    pub engine_socket: PathBuf,
-    pub cluster_socket: PathBuf,
+/// A lab whose hosts form a cluster. Its hosts do not change; gone when it is dropped.
+pub struct Cluster {
+    lab: Lab,
+    hosts: Vec<Host>,
 }
 
 /// What an HTTP server answered.
@@ -42,57 +33,40 @@ pub struct Answer {
     pub body: String,
 }
 
-/// A program built from this workspace.
-#[must_use]
-pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a file");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/…/deps/test");
-    profile.join(name)
+impl Deref for Cluster {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
 }
 
-impl Lab {
-    /// A lab whose hosts form a cluster.
-    ///
-    /// # Panics
-    /// When it does not come up; the message has what was printed.
+impl Cluster {
+    /// Brings up hosts that form a cluster; `label` is short and unique per test.
     #[must_use]
-    pub fn up(name: &str, managers: u8, workers: u8) -> Lab {
-        Lab::with(name, &["--managers", &managers.to_string(), "--workers", &workers.to_string()])
+    #[track_caller]
+    pub fn up(label: &str, managers: u8, workers: u8) -> Self {
+        let (managers, workers) = (managers.to_string(), workers.to_string());
+        Self::with(label, &["--managers", &managers, "--workers", &workers])
     }
 
-    /// A lab with the given flags of `lab up`.
-    ///
-    /// # Panics
-    /// As [`Lab::up`].
+    /// The same, with flags of `swarmctl lab up`.
     #[must_use]
-    pub fn with(name: &str, flags: &[&str]) -> Lab {
-        let mut lab = Lab { name: format!("test-{name}"), hosts: Vec::new() };
-        // What an interrupted run may have left.
-        lab.lab(&["down"]).expect("an old lab can be removed");
-        let up = [&["up"][..], flags].concat();
-        lab.lab(&up).expect("the lab comes up");
-        let hosts = lab.lab(&["ls", "--format", "json"]).expect("the lab lists its hosts");
-        lab.hosts = serde_json::from_str(&hosts).expect("a list of hosts");
-        lab
+    #[track_caller]
+    pub fn with(label: &str, flags: &[&str]) -> Self {
+        let lab = Lab::up(label, flags);
+        let hosts = lab.hosts();
+        Self { lab, hosts }
     }
 
-    /// `swarmctl lab …` on this lab.
-    ///
-    /// # Errors
-    /// With what it printed, when its exit code is not 0.
-    pub fn lab(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(program("swarmctl"));
-        command.args(["lab", "--name", &self.name]).args(arguments);
-        text_of(command)
+    fn host_of(&self, name: &str) -> &Host {
+        self.hosts.iter().find(|host| host.name == name).expect("a host of this cluster")
     }
 
-    /// The host of this name.
-    ///
-    /// # Panics
-    /// When there is none.
+    /// Where a host's port is reached from this machine.
     #[must_use]
-    pub fn host(&self, name: &str) -> &Host {
-        self.hosts.iter().find(|h| h.name == name).expect("a host of the lab")
+    pub fn address(&self, host: &str, port: u16) -> String {
+        format!("{}:{port}", self.host_of(host).address)
     }
 
     /// `docker …` against a host's cluster socket.
@@ -106,10 +80,7 @@ impl Lab {
     /// The same, not run yet.
     #[must_use]
     pub fn docker_command(&self, host: &str, arguments: &[&str]) -> Command {
-        let socket = format!("unix://{}", self.host(host).cluster_socket.display());
-        let mut command = Command::new("docker");
-        command.args(["-H", &socket]).args(arguments).env_remove("DOCKER_HOST");
-        command
+        docker_at(&self.host_of(host).cluster_socket, arguments)
     }
 
     /// `docker …` against a host's engine itself.
@@ -117,10 +88,7 @@ impl Lab {
     /// # Errors
     /// With what it printed, when its exit code is not 0.
     pub fn engine(&self, host: &str, arguments: &[&str]) -> Result<String> {
-        let socket = format!("unix://{}", self.host(host).engine_socket.display());
-        let mut command = Command::new("docker");
-        command.args(["-H", &socket]).args(arguments).env_remove("DOCKER_HOST");
-        text_of(command)
+        text_of(docker_at(&self.host_of(host).engine_socket, arguments))
     }
 
     /// `swarmctl …` against a host's cluster socket.
@@ -128,7 +96,7 @@ impl Lab {
     /// # Errors
     /// With what it printed, when its exit code is not 0.
     pub fn swarmctl(&self, host: &str, arguments: &[&str]) -> Result<String> {
-        let socket = format!("unix://{}", self.host(host).cluster_socket.display());
+        let socket = format!("unix://{}", self.host_of(host).cluster_socket.display());
         let mut command = Command::new(program("swarmctl"));
         command.args(["--host", &socket]).args(arguments);
         text_of(command)
@@ -152,32 +120,11 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.show_logs();
-        }
-        if let Err(error) = self.lab(&["down"]) {
-            eprintln!("the lab {} is not down: {error:#}", self.name);
-        }
-    }
-}
-
-impl Lab {
-    /// What hosts logged, for a test that failed.
-    fn show_logs(&self) {
-        for host in &self.hosts {
-            for source in ["agent", "engine"] {
-                if let Ok(log) = self.lab(&["logs", &host.name, source]) {
-                    let tail: Vec<&str> = log.lines().rev().take(60).collect();
-                    eprintln!("---- {} {source} (last lines)", host.name);
-                    for line in tail.into_iter().rev() {
-                        eprintln!("{line}");
-                    }
-                }
-            }
-        }
-    }
+fn docker_at(socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("docker");
+    let socket = format!("unix://{}", socket.display());
+    command.args(["-H", &socket]).args(arguments).env_remove("DOCKER_HOST");
+    command
 }
 
 /// Runs a command for its output.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub const PROBE: &str = "swarm-demo/probe:1";
 
 /// How much of each log is shown when a test fails.
-const SHOWN_LINES: &str = "20";
+const SHOWN_LINES: &str = "60";
 
 /// A running lab.
 pub struct Lab {
@@ -41,6 +41,7 @@ impl Lab {
     /// A lab that is not up yet, but will be taken down.
     pub fn named(label: &str) -> Self {
         require_root();
+        remove_orphans();
         Self { name: format!("t-{label}-{}", std::process::id()) }
     }
 
@@ -141,6 +142,18 @@ impl Lab {
     }
 }
 
+/// Takes down what tests left that were killed before they could: labs named after a process that
+/// is no more.
+fn remove_orphans() {
+    for entry in std::fs::read_dir("/run/swarmctl-lab").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("t-").and_then(|rest| rest.rsplit_once('-'));
+        if owner.is_some_and(|(_, pid)| !Path::new("/proc").join(pid).exists()) {
+            drop(Lab { name });
+        }
+    }
+}
+
 /// Tests on real hosts make namespaces; without root they fail rather than pass unseen.
 ///
 /// # Panics
@@ -157,8 +170,14 @@ pub fn require_root() {
 /// # Panics
 /// When it was not built.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own file");
-    let built = test.parent().and_then(Path::parent).expect("two directories up").join(name);
+    let built = built_directory().join(name);
     assert!(built.is_file(), "{} is missing: run `cargo build --workspace`", built.display());
     built
+}
+
+/// Where this workspace's programs are built.
+#[must_use]
+pub fn built_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own file");
+    test.parent().and_then(Path::parent).expect("two directories up").to_owned()
 }

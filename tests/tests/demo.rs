@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use cluster_tests::cluster::{Answer, Lab, eventually, http, program, text_of};
+use cluster_tests::cluster::{Answer, Cluster, eventually, http, text_of};
+use cluster_tests::lab::{built_directory, program};
 use serde_json::{Value, json};
 
 /// Long enough for a whole stack on two busy cores.
@@ -16,7 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn images() -> &'static str {
     static IMAGES: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     IMAGES.get_or_init(|| {
-        let folder = program("test-images");
+        let folder = built_directory().join("test-images");
         let mut command = std::process::Command::new(program("sample-services"));
         command.args(["images", "--out"]).arg(&folder);
         text_of(command).expect("images can be made");
@@ -29,16 +30,12 @@ fn spec(name: &str) -> String {
 }
 
 /// A cluster with the demo's images on every host.
-fn cluster(name: &str, managers: u8, workers: u8) -> Lab {
-    let lab = Lab::up(name, managers, workers);
+fn cluster(label: &str, managers: u8, workers: u8) -> Cluster {
+    let lab = Cluster::up(label, managers, workers);
     for archive in ["demo.tar", "probe.tar"] {
-        lab.lab(&["load", &format!("{}/{archive}", images())]).expect("images load");
+        lab.run(&["load", &format!("{}/{archive}", images())]);
     }
     lab
-}
-
-fn address(lab: &Lab, host: &str, port: u16) -> String {
-    format!("{}:{port}", lab.host(host).address)
 }
 
 fn ok(answer: Answer) -> Result<Answer> {
@@ -63,7 +60,7 @@ fn instances(address: &str, path: &str, requests: usize) -> Result<BTreeSet<Stri
 }
 
 /// Waits until a service has `count` running tasks and gives (name, node) of each.
-fn settled(lab: &Lab, service: &str, count: usize, limit: Duration) -> Vec<(String, String)> {
+fn settled(lab: &Cluster, service: &str, count: usize, limit: Duration) -> Vec<(String, String)> {
     eventually(&format!("{count} tasks of {service} run"), limit, || {
         let running = lab.running("m1", service)?;
         ensure!(running.len() == count, "{running:?}");
@@ -81,10 +78,10 @@ mod on_real_hosts {
         for host in ["m1", "w1", "w2"] {
             for port in [80, 8080] {
                 eventually(&format!("{host} answers on {port}"), DEPLOY, || {
-                    ok(http("GET", &address(&lab, host, port), "/", None)?)
+                    ok(http("GET", &lab.address(host, port), "/", None)?)
                 });
             }
-            let shop = address(&lab, host, 80);
+            let shop = lab.address(host, 80);
             let (customer, product) = eventually("things can be made", SOON, || {
                 let customer = json!({"name": "Ada", "address": "1 Loop Lane"});
                 let customer = put(&shop, "/Customers", &customer)?;
@@ -116,7 +113,7 @@ mod on_real_hosts {
         let nodes: BTreeSet<_> = running.iter().map(|(_, node)| node.as_str()).collect();
         assert_eq!(nodes.len(), 3, "{running:?}");
         eventually("three instances answer", SOON, || {
-            let seen = instances(&address(&lab, "w1", 80), "/Customers", 30)?;
+            let seen = instances(&lab.address("w1", 80), "/Customers", 30)?;
             ensure!(seen.len() == 3, "{seen:?}");
             Ok(())
         });
@@ -206,7 +203,7 @@ mod on_real_hosts {
         )
         .expect("create");
         settled(&lab, "web", 6, SOON);
-        lab.lab(&["kill", "w2"]).expect("power off");
+        lab.run(&["kill", "w2"]);
         let began = Instant::now();
         eventually("six tasks run on the other hosts", SOON, || {
             let running = lab.running("m1", "web")?;
@@ -218,7 +215,7 @@ mod on_real_hosts {
             "w2 was powered off; its tasks ran elsewhere {} ms later",
             began.elapsed().as_millis()
         );
-        lab.lab(&["start", "w2"]).expect("power on");
+        lab.run(&["start", "w2"]);
         eventually("w2 is ready again", SOON, || {
             let nodes =
                 lab.docker("m1", &["node", "ls", "--format", "{{.Hostname}} {{.Status}}"])?;
@@ -351,7 +348,7 @@ mod on_real_hosts {
         let lost = leader("m1").expect("a leader");
         let other = ["m1", "m2", "m3"].into_iter().find(|m| *m != lost).expect("another");
         lab.docker(other, &["config", "create", "before", "/etc/hostname"]).expect("a write");
-        lab.lab(&["kill", &lost]).expect("power off");
+        lab.run(&["kill", &lost]);
         let began = Instant::now();
         eventually("writes go on", Duration::from_secs(10), || {
             lab.docker(other, &["config", "create", "after", "/etc/hostname"])
@@ -418,8 +415,7 @@ mod on_real_hosts {
             acknowledged.push(name);
         }
         for host in ["m1", "w1"] {
-            lab.lab(&["exec", host, "sh", "-c", "kill -9 $(pidof agent orchestrator)"])
-                .expect("kill -9");
+            lab.exec(host, &["sh", "-c", "kill -9 $(pidof agent orchestrator)"]);
         }
         // Names and traffic go on meanwhile; the state comes back whole.
         eventually("the manager answers again", SOON, || lab.docker("m1", &["node", "ls"]));
@@ -433,7 +429,7 @@ mod on_real_hosts {
         assert_eq!(before, after, "no healthy container was restarted");
         for host in ["m1", "w1"] {
             eventually("ingress answers", SOON, || {
-                ok(http("GET", &address(&lab, host, 8000), "/", None)?)
+                ok(http("GET", &lab.address(host, 8000), "/", None)?)
             });
         }
     }
@@ -459,7 +455,7 @@ mod on_real_hosts {
         )
         .expect("create");
         settled(&lab, "web", 4, SOON);
-        lab.lab(&["partition", "w1"]).expect("cut");
+        lab.run(&["partition", "w1"]);
         eventually("all four run on w2", SOON, || {
             let running = lab.running("m1", "web")?;
             let there = running.iter().filter(|(_, node)| node == "w2").count();
@@ -471,7 +467,7 @@ mod on_real_hosts {
             .engine("w1", &["ps", "-q", "--filter", "label=com.docker.swarm.service.name=web"])
             .expect("ps");
         assert_eq!(alone.lines().count(), 2, "{alone}");
-        lab.lab(&["heal"]).expect("heal");
+        lab.run(&["heal"]);
         eventually("w1 runs exactly what it should", SOON, || {
             let wanted = lab.running("m1", "web")?.iter().filter(|(_, node)| node == "w1").count();
             let left = lab.engine(

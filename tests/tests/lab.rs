@@ -3,7 +3,7 @@
 mod on_real_hosts {
     use std::fs;
     use std::io::{ErrorKind, Read, Write};
-    use std::net::TcpStream;
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::{Path, PathBuf};
     use std::process::{Command, Stdio};
@@ -259,6 +259,30 @@ mod on_real_hosts {
     }
 
     #[test]
+    fn a_switch_that_was_half_made_is_completed_by_up_and_removed_by_down() {
+        let lab = Lab::up("switch", &["--no-cluster", "--workers", "0"]);
+        let made = links(&lab);
+        let [link] = made.as_slice() else { panic!("one link to the machine: {made:?}") };
+        let name = link.file_name().expect("a name").to_str().expect("text");
+        let ip = |arguments: &[&str]| {
+            let status = Command::new("ip").args(arguments).status().expect("ip starts");
+            assert!(status.success(), "ip {arguments:?}");
+        };
+        // As it is when `up` is killed right after it made the link.
+        ip(&["addr", "flush", "dev", name]);
+        ip(&["link", "set", name, "down", "alias", ""]);
+        lab.run(&["up", "--no-cluster"]);
+        let mut octets = lab.host("m1").address.octets();
+        octets[3] = 1;
+        TcpListener::bind((Ipv4Addr::from(octets), 0)).expect("the machine has its address");
+        assert_eq!(links(&lab), made);
+
+        ip(&["link", "set", name, "alias", ""]);
+        lab.down();
+        assert!(!link.exists());
+    }
+
+    #[test]
     fn nothing_is_left_of_a_lab_whose_state_file_was_lost() {
         let lab = Lab::up("lost", &["--no-cluster", "--workers", "0"]);
         fs::write(format!("/var/lib/swarmctl-lab/{}/lab.json", lab.name()), "{").expect("writes");
@@ -357,12 +381,7 @@ mod on_real_hosts {
         let mut found = with_group(&own);
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         found.extend(mounts.lines().filter(|line| line.contains(&own)).map(str::to_owned));
-        for link in entries(Path::new("/sys/class/net")) {
-            let alias = fs::read_to_string(link.join("ifalias")).unwrap_or_default();
-            if alias.trim() == format!("swarmctl-lab-{}", lab.name()) {
-                found.push(link.display().to_string());
-            }
-        }
+        found.extend(links(lab).iter().map(|link| link.display().to_string()));
         for root in ["/var/lib/swarmctl-lab", "/run/swarmctl-lab"] {
             let path = Path::new(root).join(lab.name());
             if path.exists() {
@@ -371,6 +390,14 @@ mod on_real_hosts {
         }
         found.extend(groups(Path::new("/sys/fs/cgroup"), lab.name()));
         found
+    }
+
+    /// The machine's links that bear the lab's mark.
+    fn links(lab: &Lab) -> Vec<PathBuf> {
+        let mark = format!("swarmctl-lab-{}", lab.name());
+        let alias = |link: &PathBuf| fs::read_to_string(link.join("ifalias")).unwrap_or_default();
+        let all = entries(Path::new("/sys/class/net"));
+        all.into_iter().filter(|link| alias(link).trim() == mark).collect()
     }
 
     fn groups(below: &Path, name: &str) -> Vec<String> {

@@ -56,7 +56,8 @@ fn remove(paths: &Paths, name: &LabName) -> anyhow::Result<()> {
             init.wait_ended(GONE_WITHIN)?;
         }
     }
-    net::remove_switch(paths, name)?;
+    let link = lab.as_ref().map(|lab| lab.subnet.link_name());
+    net::remove_switch(paths, name, link.as_deref())?;
     for root in [paths.lab_state(name), paths.lab_run(name)] {
         unmount_below(&root)?;
         remove_directory(&root)?;

@@ -32,33 +32,37 @@ pub(super) enum In<'a> {
     At(&'a Path),
 }
 
-/// Makes the switch unless it is there, and links it to the machine.
+/// Makes the switch what it should be, whatever there is of it, and links it to the machine.
+///
+/// Each step may be done already, also by an `ip` that outlived a killed command by a moment.
 pub(super) fn ensure_switch(paths: &Paths, lab: &Lab) -> anyhow::Result<()> {
     let switch = paths.switch(&lab.name);
     if !is_mounted(&switch)? {
         new_namespace(&switch).context("cannot make the switch's namespace")?;
-        let bridge = format!(
-            "link set lo up\n\
-             link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0\n\
-             link set {BRIDGE} up\n"
-        );
-        ip(In::At(&switch), &bridge)?;
     }
+    let bridge = format!("link add {BRIDGE} type bridge forward_delay 0 mcast_snooping 0\n");
+    ensure_link(In::At(&switch), &bridge)?;
+    ip(In::At(&switch), &format!("link set lo up\nlink set {BRIDGE} up\n"))?;
     let link = lab.subnet.link_name();
-    if !Path::new("/sys/class/net").join(&link).exists() {
-        let outside = format!(
-            "link add {link} type veth peer name {UPLINK} netns {}\n\
-             link set {link} alias {}\n\
-             addr add {}/24 brd + dev {link}\n\
-             link set {link} up\n",
-            switch.display(),
-            alias(&lab.name),
-            lab.subnet.outside(),
-        );
-        ip(In::Here, &outside)?;
-        ip(In::At(&switch), &format!("link set {UPLINK} master {BRIDGE} up\n"))?;
+    let veth = format!("link add {link} type veth peer name {UPLINK} netns {}\n", switch.display());
+    ensure_link(In::Here, &veth)?;
+    let outside = format!(
+        "link set {link} alias {}\n\
+         addr replace {}/24 brd + dev {link}\n\
+         link set {link} up\n",
+        alias(&lab.name),
+        lab.subnet.outside(),
+    );
+    ip(In::Here, &outside)?;
+    ip(In::At(&switch), &format!("link set {UPLINK} master {BRIDGE} up\n"))
+}
+
+/// Adds a link; one of that name is as good.
+fn ensure_link(place: In<'_>, add: &str) -> anyhow::Result<()> {
+    match ip(place, add) {
+        Err(error) if error.to_string().contains("File exists") => Ok(()),
+        other => other,
     }
-    Ok(())
 }
 
 /// What `ip` has to do in a host's namespace: one link, whose other end is a port of the switch.
@@ -85,12 +89,23 @@ pub(super) fn unplug(switch: &Path, host: &Host) {
     let _ = ip(In::At(switch), &format!("link del {}\n", host.port()));
 }
 
-/// Removes the switch and its link to the machine, found by its mark; absent is fine.
-pub(super) fn remove_switch(paths: &Paths, lab: &LabName) -> anyhow::Result<()> {
+/// Removes the switch and its link to the machine; absent is fine.
+///
+/// The link is found by its mark, or by its name when its maker was killed before it was marked.
+pub(super) fn remove_switch(
+    paths: &Paths,
+    lab: &LabName,
+    link_name: Option<&str>,
+) -> anyhow::Result<()> {
     for link in fs::read_dir("/sys/class/net")?.filter_map(Result::ok) {
         let link = link.file_name().to_string_lossy().into_owned();
-        if alias_of(&link).is_some_and(|found| found == alias(lab)) {
-            ip(In::Here, &format!("link del {link}\n"))?;
+        let Some(mark) = alias_of(&link) else { continue };
+        if mark == alias(lab) || (mark.is_empty() && link_name == Some(&link)) {
+            let removed = ip(In::Here, &format!("link del {link}\n"));
+            // It also goes by itself when the namespace of its other end does.
+            if Path::new("/sys/class/net").join(&link).exists() {
+                removed?;
+            }
         }
     }
     let switch = paths.switch(lab);
