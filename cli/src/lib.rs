@@ -9,4 +9,5 @@ pub mod commands;
 pub mod lab;
 pub mod logs;
 pub mod output;
+mod terminal;
 pub mod wait;

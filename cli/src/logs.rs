@@ -82,7 +82,7 @@ pub async fn run(client: &Client, args: &LogsArgs) -> anyhow::Result<()> {
 }
 
 /// Docker's frame: a stream's number, three zeros, a length, the bytes.
-fn next_line(buffer: &mut BytesMut) -> Option<(u8, Bytes)> {
+pub(crate) fn next_line(buffer: &mut BytesMut) -> Option<(u8, Bytes)> {
     let head = buffer.get(..8)?;
     let stream = head[0];
     let length = usize::try_from(u32::from_be_bytes([head[4], head[5], head[6], head[7]])).ok()?;

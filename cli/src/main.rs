@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::client::{Client, DEFAULT_HOST};
 use swarmctl::commands::{cluster, deploy, node, service, stack, task};
 use swarmctl::{lab, logs};
@@ -15,7 +15,7 @@ use swarmctl::{lab, logs};
 #[command(name = "swarmctl", version, about = "Runs and inspects a swarmctl cluster")]
 struct Cli {
     /// Where the API is: unix:///path or tcp://host:port [default: the agent's socket]
-    #[arg(short = 'H', long, global = true, env = "SWARMCTL_HOST", value_name = "URL")]
+    #[arg(short = 'H', long, env = "SWARMCTL_HOST", value_name = "URL")]
     host: Option<String>,
     #[command(subcommand)]
     command: Command,
@@ -53,7 +53,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { host, command } = Cli::parse();
+    let matches = with_host(Cli::command()).get_matches();
+    let late = late_host(&matches);
+    let Cli { host, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let host = late.or(host);
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
         Command::Config(args) => deploy::config(&args),
@@ -63,6 +66,29 @@ fn main() -> ExitCode {
         eprintln!("swarmctl: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// `--host` is also understood behind a subcommand, but for one that has its own (`service create
+/// --host NAME:ADDRESS`, as docker has it): a global argument of clap's would take that one's value.
+fn with_host(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|sub| {
+        let taken = sub.get_arguments().any(|arg| arg.get_long() == Some("host"));
+        let sub = if taken { sub } else { sub.arg(late_host_argument()) };
+        with_host(sub)
+    })
+}
+
+fn late_host_argument() -> clap::Arg {
+    clap::Arg::new(LATE_HOST).short('H').long("host").value_name("URL").hide(true)
+}
+
+const LATE_HOST: &str = "api-address";
+
+/// The `--host` that stands deepest.
+fn late_host(matches: &clap::ArgMatches) -> Option<String> {
+    let (_, sub) = matches.subcommand()?;
+    let own = || sub.try_get_one::<String>(LATE_HOST).ok().flatten().cloned();
+    late_host(sub).or_else(own)
 }
 
 /// A command that calls the API.
@@ -88,4 +114,29 @@ fn call(host: Option<String>, command: &Command) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_every_command_go_together() {
+        with_host(Cli::command()).debug_assert();
+    }
+
+    #[test]
+    fn the_address_is_read_before_and_behind_the_command() {
+        let host = |words: &[&str]| {
+            let words = std::iter::once("swarmctl").chain(words.iter().copied());
+            let matches = with_host(Cli::command()).try_get_matches_from(words).expect("a command");
+            late_host(&matches).or(matches.get_one::<String>("host").cloned())
+        };
+        let some = Some("unix:///x".to_owned());
+        assert_eq!(host(&["-H", "unix:///x", "ps"]), some);
+        assert_eq!(host(&["ps", "--host", "unix:///x"]), some);
+        assert_eq!(host(&["service", "-H", "unix:///x", "ls"]), some);
+        let create = ["--host=unix:///x", "service", "create", "--host", "db:10.0.0.1", "i"];
+        assert_eq!(host(&create), some);
+    }
 }

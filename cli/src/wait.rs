@@ -1,221 +1,267 @@
 //! Waits until services are as they should be, shows how far they are, and says why they are not.
+//!
+//! Whether a service is as it should be is the managers' judgement (`/services/{id}/progress`);
+//! here it is only asked for, shown, and watched for a while: a task that starts and dies at once
+//! is not "running".
 
-use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+mod failure;
+mod shown;
+
 use std::time::{Duration, Instant};
 
-use model::api::{Service, Task};
-use model::spec::ModeKind;
+use http::StatusCode;
+use model::api::{Progress, Verdict};
 
-use crate::client::{CallError, Client};
-use crate::commands::service::tasks;
-use crate::commands::task::name_of;
+use crate::client::{CallError, Client, encoded};
+use failure::explained;
+use shown::Shown;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// How a command waits.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Waiting")]
 pub struct Args {
     /// Do not wait
-    #[arg(short, long)]
+    #[arg(short, long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true,
+        value_name = "BOOL", hide_possible_values = true)]
     detach: bool,
-    /// How long to wait, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    timeout: u64,
+    /// How long to wait at most, as 90s or 5m; a bare number means seconds
+    #[arg(long, value_name = "SPAN", value_parser = span, default_value = "5m")]
+    timeout: Duration,
+    /// How long every task must have run [default: the service's --update-monitor, 5s]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    verify: Option<Duration>,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
 }
 
-/// How far one service is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Progress {
-    name: String,
-    done: u64,
-    wanted: u64,
-    /// Its last change, as the API calls it.
-    update: String,
-    /// Why tasks do not run, a line each.
-    reasons: Vec<String>,
+fn span(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let nanos = compose::quantity::duration::parse(text).map_err(|e| e.to_string())?;
+    u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| "it is negative".to_owned())
+}
+
+/// A service that is waited for, and what it is to reach.
+#[derive(Clone, Debug)]
+pub struct Awaited {
+    id: String,
+    goal: Goal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// The spec that was just written; going back from it is a failure.
+    Spec,
+    /// The spec before.
+    Rollback,
+    /// Whatever it has now: nothing was changed.
+    Rest,
+}
+
+impl Awaited {
+    /// A service whose spec was just written.
+    #[must_use]
+    pub fn spec(id: String) -> Awaited {
+        Awaited { id, goal: Goal::Spec }
+    }
+
+    /// A service that was just asked to go back.
+    #[must_use]
+    pub fn rollback(id: String) -> Awaited {
+        Awaited { id, goal: Goal::Rollback }
+    }
+
+    /// A service that was left as it was.
+    #[must_use]
+    pub fn unchanged(id: String) -> Awaited {
+        Awaited { id, goal: Goal::Rest }
+    }
+}
+
+/// How far one service is, for this command.
+#[derive(Clone, Debug, PartialEq)]
+struct Look {
+    progress: Progress,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Waiting,
+    /// It is as it should be, but not for long enough yet.
+    Verifying,
     Converged,
-    /// It will not converge by itself.
-    Stopped,
+    /// It will not converge by itself, or to something else.
+    Failed,
 }
 
 /// Returns when every service has converged.
 ///
 /// # Errors
-/// When one stopped (its update was paused or rolled back) or the time is up; the message has each
-/// task's reason.
-pub async fn converged(client: &Client, services: &[String], args: &Args) -> anyhow::Result<()> {
+/// When one will not (its update was paused or rolled back, a task was given up) or the time is up;
+/// the message has each task's reason and the last lines of those that failed. Also when the user
+/// interrupts the waiting.
+pub async fn converged(client: &Client, services: &[Awaited], args: &Args) -> anyhow::Result<()> {
     if args.detach || services.is_empty() {
         return Ok(());
     }
-    let deadline = Instant::now() + Duration::from_secs(args.timeout);
-    let mut shown = Shown::new();
-    loop {
-        let mut all = Vec::new();
-        for service in services {
-            match client.get::<Service>(&format!("/services/{service}")).await {
-                Ok(found) => all.push(progress(&found, &tasks(client, service).await?)),
-                Err(error) if error.is_not_found() => {
-                    anyhow::bail!("service {service} was removed while it was waited for")
-                }
-                // A manager may just be changing: the cluster is asked again.
-                Err(CallError::Refused { status, .. }) if status.is_server_error() => break,
-                Err(error) => return Err(error.into()),
-            }
+    let mut shown = Shown::new(args.quiet);
+    tokio::select! {
+        outcome = watch(client, services, args, &mut shown) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            shown.end();
+            anyhow::bail!(
+                "no longer waiting; the change goes on (see it with: swarmctl ps, swarmctl service ps)"
+            )
         }
-        shown.show(&all);
-        if all.len() == services.len() {
-            if let Some(stopped) = all.iter().find(|p| p.state == State::Stopped) {
-                anyhow::bail!("{}", stopped.failure());
+    }
+}
+
+async fn watch(
+    client: &Client,
+    services: &[Awaited],
+    args: &Args,
+    shown: &mut Shown,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + args.timeout;
+    let mut good_since: Vec<Option<Instant>> = vec![None; services.len()];
+    let mut trouble;
+    let mut looks: Vec<Look> = Vec::new();
+    loop {
+        match look(client, services, args, &mut good_since).await {
+            Ok(seen) => {
+                (looks, trouble) = (seen, None);
+                shown.show(&looks);
+                let failed: Vec<&Look> =
+                    looks.iter().filter(|l| l.state == State::Failed).collect();
+                if !failed.is_empty() {
+                    shown.end();
+                    anyhow::bail!("{}", explained(client, &failed, "").await);
+                }
+                if looks.iter().all(|l| l.state == State::Converged) {
+                    return Ok(());
+                }
             }
-            if all.iter().all(|p| p.state == State::Converged) {
-                return Ok(());
-            }
+            Err(error) if passes(&error) => trouble = Some(error),
+            Err(error) => return Err(error.into()),
         }
         if Instant::now() >= deadline {
-            let late: Vec<String> =
-                all.iter().filter(|p| p.state != State::Converged).map(Progress::failure).collect();
-            anyhow::bail!("not converged after {} s\n{}", args.timeout, late.join("\n"));
+            shown.end();
+            let after = format!(" after {}", humane(args.timeout));
+            let late: Vec<&Look> = looks.iter().filter(|l| l.state != State::Converged).collect();
+            let mut text = explained(client, &late, &after).await;
+            if let Some(trouble) = trouble {
+                text = format!("{text}\nthe cluster does not answer now: {trouble}");
+            }
+            anyhow::bail!("{}", text.trim_start());
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-fn progress(service: &Service, tasks: &[Task]) -> Progress {
-    let names = BTreeMap::from([(service.id.as_str(), service.spec.name.as_str())]);
-    let template = &service.spec.task_template;
-    let live: Vec<&Task> =
-        tasks.iter().filter(|t| matches!(t.desired_state.as_str(), "running" | "ready")).collect();
-    // A task is of the current template when nothing that makes a container differs.
-    let current = |t: &&&Task| {
-        t.spec.container_spec == template.container_spec
-            && t.spec.force_update == template.force_update
-    };
-    let running = |t: &&&Task| t.status.state == "running";
-    let (done, wanted) = match service.spec.mode.kind() {
-        ModeKind::Replicated { replicas } => {
-            (count(live.iter().filter(running).filter(current)), replicas)
+/// A manager may just be changing, or this host's agent restarting: the cluster is asked again.
+fn passes(error: &CallError) -> bool {
+    match error {
+        CallError::Refused { status, .. } => {
+            status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
         }
-        ModeKind::Global => {
-            let wanted = count(live.iter()).max(1);
-            (count(live.iter().filter(running).filter(current)), wanted)
-        }
-        ModeKind::ReplicatedJob { total, .. } => {
-            (count(tasks.iter().filter(|t| t.status.state == "complete")), total)
-        }
-        ModeKind::GlobalJob => {
-            let done = count(tasks.iter().filter(|t| t.status.state == "complete"));
-            (done, count(live.iter()).max(1))
-        }
-    };
-    let update = service.update_status.as_ref().map_or(String::new(), |u| u.state.clone());
-    let stopped = matches!(
-        update.as_str(),
-        "paused" | "rollback_paused" | "rollback_started" | "rollback_completed"
-    );
-    let surplus = live.len() as u64 > wanted;
-    let converged =
-        done == wanted && !surplus && matches!(update.as_str(), "" | "completed" | "updating");
-    let state = match (stopped, converged) {
-        (true, _) => State::Stopped,
-        (false, true) => State::Converged,
-        (false, false) => State::Waiting,
-    };
-    let reasons = live
-        .iter()
-        .filter(|t| t.status.state != "running")
-        .map(|t| {
-            let why = if t.status.err.is_empty() { &t.status.message } else { &t.status.err };
-            format!("{}: {}: {why}", name_of(t, &names), t.status.state)
-        })
-        .collect();
-    let mut progress =
-        Progress { name: service.spec.name.clone(), done, wanted, update, reasons, state };
-    if progress.state == State::Stopped {
-        let message = service.update_status.as_ref().map_or("", |u| u.message.as_str());
-        progress.reasons.insert(0, message.to_owned());
-        progress.reasons.extend(failures(tasks, &names));
-    }
-    progress
-}
-
-/// What went wrong last in each slot.
-fn failures(tasks: &[Task], names: &BTreeMap<&str, &str>) -> Vec<String> {
-    let mut failed: Vec<&Task> =
-        tasks.iter().filter(|t| matches!(t.status.state.as_str(), "failed" | "rejected")).collect();
-    failed.sort_by_key(|t| std::cmp::Reverse(t.status.timestamp));
-    let line = |t: &&Task| format!("{}: {}: {}", name_of(t, names), t.status.state, t.status.err);
-    failed.iter().take(3).map(line).collect()
-}
-
-fn count<T>(items: impl Iterator<Item = T>) -> u64 {
-    items.count() as u64
-}
-
-impl Progress {
-    fn failure(&self) -> String {
-        let update = if self.update.is_empty() { "" } else { &self.update };
-        let mut text = format!("{}: {} of {} tasks {update}", self.name, self.done, self.wanted);
-        for reason in self.reasons.iter().filter(|r| !r.is_empty()) {
-            text.push_str("\n  ");
-            text.push_str(reason);
-        }
-        text
-    }
-
-    fn line(&self) -> String {
-        let mark = match self.state {
-            State::Converged => "✓",
-            State::Waiting => "…",
-            State::Stopped => "✗",
-        };
-        let reason = self.reasons.iter().find(|r| !r.is_empty()).map_or("", String::as_str);
-        format!("{mark} {}  {}/{}  {reason}", self.name, self.done, self.wanted)
+        CallError::Unreachable { .. } | CallError::Broken { .. } => true,
+        CallError::Address(_) | CallError::Malformed { .. } => false,
     }
 }
 
-/// What stands on the terminal. Where there is none, a line is printed when it changes.
-struct Shown {
-    terminal: bool,
-    last: Vec<Progress>,
+async fn look(
+    client: &Client,
+    services: &[Awaited],
+    args: &Args,
+    good_since: &mut [Option<Instant>],
+) -> Result<Vec<Look>, CallError> {
+    let mut looks = Vec::with_capacity(services.len());
+    for (service, since) in services.iter().zip(good_since) {
+        let path = format!("/services/{}/progress", encoded(&service.id));
+        let progress: Progress = client.get(&path).await?;
+        let good = progress.verdict == Verdict::Converged;
+        *since = if good { since.or_else(|| Some(Instant::now())) } else { None };
+        let state = state(service.goal, &progress, args.verify, *since);
+        looks.push(Look { progress, state });
+    }
+    Ok(looks)
 }
 
-impl Shown {
-    fn new() -> Shown {
-        Shown { terminal: std::io::stderr().is_terminal(), last: Vec::new() }
+fn state(
+    goal: Goal,
+    progress: &Progress,
+    verify: Option<Duration>,
+    good_since: Option<Instant>,
+) -> State {
+    let update = progress.update.as_ref().map_or("", |u| u.state.as_str());
+    let went_back = update.starts_with("rollback");
+    match progress.verdict {
+        Verdict::Paused | Verdict::GaveUp => State::Failed,
+        Verdict::Waiting => State::Waiting,
+        Verdict::Converged if goal == Goal::Spec && went_back => State::Failed,
+        Verdict::Converged if progress.is_job => State::Converged,
+        Verdict::Converged => {
+            let asked = verify.unwrap_or(Duration::from_millis(progress.monitor_ms));
+            // By the managers' clock, and by this one: they may differ.
+            let seen = good_since.map_or(Duration::ZERO, |since| since.elapsed());
+            let stable = seen.max(Duration::from_millis(progress.stable_for_ms));
+            if stable >= asked { State::Converged } else { State::Verifying }
+        }
+    }
+}
+
+/// `90s`, `5m`.
+fn humane(span: Duration) -> String {
+    let nanos = i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
+    compose::quantity::duration::text(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use model::api::UpdateStatus;
+
+    use super::*;
+
+    fn progress(verdict: Verdict, update: &str) -> Progress {
+        let update = UpdateStatus { state: update.to_owned(), ..UpdateStatus::default() };
+        Progress { verdict, update: Some(update), monitor_ms: 5_000, ..Progress::default() }
     }
 
-    fn show(&mut self, all: &[Progress]) {
-        if self.last == all {
-            return;
-        }
-        let mut err = std::io::stderr().lock();
-        // A terminal that went away is no reason to stop waiting.
-        if self.terminal {
-            if !self.last.is_empty() {
-                let _ = write!(err, "\x1b[{}A", self.last.len());
-            }
-            for progress in all {
-                let _ = writeln!(err, "\x1b[2K{}", progress.line());
-            }
-        } else {
-            let changed = all.iter().filter(|p| {
-                self.last
-                    .iter()
-                    .find(|l| l.name == p.name)
-                    .is_none_or(|l| l.state != p.state || l.done != p.done)
-            });
-            for progress in changed {
-                let _ = writeln!(err, "{}", progress.line());
-            }
-        }
-        self.last = all.to_vec();
+    #[test]
+    fn going_back_is_what_a_rollback_wants_and_what_an_update_fears() {
+        let back = progress(Verdict::Converged, "rollback_completed");
+        let now = Some(Duration::ZERO);
+        assert_eq!(state(Goal::Spec, &back, now, None), State::Failed);
+        assert_eq!(state(Goal::Rollback, &back, now, None), State::Converged);
+        assert_eq!(state(Goal::Rest, &back, now, None), State::Converged);
+        let paused = progress(Verdict::Paused, "rollback_paused");
+        assert_eq!(state(Goal::Rollback, &paused, now, None), State::Failed);
+    }
+
+    #[test]
+    fn tasks_must_have_run_for_the_monitor_time() {
+        let mut done = progress(Verdict::Converged, "completed");
+        assert_eq!(state(Goal::Spec, &done, None, None), State::Verifying);
+        assert_eq!(state(Goal::Spec, &done, Some(Duration::ZERO), None), State::Converged);
+        done.stable_for_ms = 5_000;
+        assert_eq!(state(Goal::Spec, &done, None, None), State::Converged);
+        done.is_job = true;
+        done.stable_for_ms = 0;
+        assert_eq!(state(Goal::Spec, &done, None, None), State::Converged);
+    }
+
+    #[test]
+    fn a_bare_number_means_seconds() {
+        assert_eq!(span("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(span("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(span("soon").is_err() && span("-5s").is_err());
+        assert_eq!(humane(Duration::from_secs(90)), "1m30s");
     }
 }

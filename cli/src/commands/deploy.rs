@@ -9,7 +9,7 @@ use compose::{Colour, Input, InputFile, Loaded, ReadError, Reader};
 use model::api::{StackAction, StackReply, StackRequest};
 
 use crate::client::{Client, encoded};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// Which files make a stack.
 #[derive(Debug, clap::Args)]
@@ -127,11 +127,14 @@ pub async fn run(client: &Client, args: &DeployArgs) -> anyhow::Result<ExitCode>
         return Ok(ExitCode::SUCCESS);
     }
     let gone = |action| matches!(action, StackAction::Remove);
-    let services: Vec<String> = reply
+    let services: Vec<Awaited> = reply
         .changes
         .iter()
         .filter(|c| c.kind == "service" && !gone(c.action))
-        .map(|c| c.id.clone())
+        .map(|c| match c.action {
+            StackAction::Keep => Awaited::unchanged(c.id.clone()),
+            _ => Awaited::spec(c.id.clone()),
+        })
         .collect();
     wait::converged(client, &services, &args.wait).await?;
     Ok(ExitCode::SUCCESS)

@@ -6,4 +6,3 @@ pub mod node;
 pub mod service;
 pub mod stack;
 pub mod task;
-pub mod update;

@@ -32,6 +32,9 @@ pub struct WaitingTask {
     #[serde(rename = "TaskID")]
     pub task_id: String,
     pub name: String,
+    /// The host's name; empty while it has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub node: String,
     pub state: String,
     pub since: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -123,10 +123,11 @@ fn last_failure<'a>(state: &'a state::State, service: &Service) -> Option<&'a Ta
     failed.max_by_key(|t| t.status.since).map(AsRef::as_ref)
 }
 
-fn waiting(state: &state::State, task: &Task) -> WaitingTask {
+pub(super) fn waiting(state: &state::State, task: &Task) -> WaitingTask {
     WaitingTask {
         task_id: task.id.to_string(),
         name: render::task_name(state, task),
+        node: host(state, task),
         state: task.status.state.name().to_owned(),
         since: since(task).into(),
         reason: task.waiting.clone(),
@@ -134,12 +135,18 @@ fn waiting(state: &state::State, task: &Task) -> WaitingTask {
     }
 }
 
+/// The name of the task's host; empty while it has none.
+pub(super) fn host(state: &state::State, task: &Task) -> String {
+    let node = task.node.and_then(|id| state.node(id));
+    node.map(|n| n.description.hostname.clone()).unwrap_or_default()
+}
+
 fn since(task: &Task) -> Timestamp {
     if task.status.since.0 == 0 { task.meta.created_at } else { task.status.since }
 }
 
 /// The reason, the error or the message: whichever says most.
-fn words_of(task: &Task) -> String {
+pub(super) fn words_of(task: &Task) -> String {
     let status = &task.status;
     if let Some(reason) = &task.waiting {
         reason.to_string()

@@ -23,6 +23,7 @@ mod logs;
 mod lookup;
 mod networks;
 mod nodes;
+mod progress;
 mod render;
 mod request;
 mod secrets;
@@ -81,6 +82,7 @@ impl Api {
             .route("/services/{id}", get(services::inspect).delete(services::remove))
             .route("/services/{id}/update", post(services::update))
             .route("/services/{id}/logs", get(logs::of_service))
+            .route("/services/{id}/progress", get(progress::of_service))
             .route("/tasks", get(tasks::list))
             .route("/tasks/{id}", get(tasks::inspect))
             .route("/tasks/{id}/logs", get(logs::of_task))

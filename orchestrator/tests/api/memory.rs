@@ -2,7 +2,7 @@
 //!
 //! What is real: the state, the planner, the API. What is not: the log, sessions, engines. Time is
 //! virtual where a test drives it ([`Memory::settle`]) and the host's where clients wait
-//! ([`Memory::run`]).
+//! ([`Memory::run`]). An image's tag decides the fate of its tasks ([`Fate`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use model::object::{
     CaMaterial, ContainerStatus, EngineDescription, JoinSecrets, NodeDescription, NodeState,
     Revision,
 };
-use model::spec::{Availability, ClusterSpec, Platform, Resources, Role};
+use model::spec::{Availability, ClusterSpec, Platform, Resources, Role, TaskSpec};
 use model::wire::session::{StreamHead, StreamRequest, TaskReport};
 use model::{NodeId, Timestamp};
 use orchestrator::api::cluster::{
@@ -193,15 +193,31 @@ impl Memory {
         busy
     }
 
-    /// What every node has to say: each task is at once what is wanted of it.
+    /// What every node has to say: each task is at once what is wanted of it, unless its image's
+    /// tag says otherwise.
     fn reports(&self) -> BTreeMap<NodeId, Vec<TaskReport>> {
         let state = self.state();
         let mut reports: BTreeMap<NodeId, Vec<TaskReport>> = BTreeMap::new();
         for task in state.tasks() {
             let Some(node) = task.node else { continue };
             let is = task.status.state;
-            let is_job = state.service(task.service).is_some_and(|s| s.job.is_some());
+            let service = state.service(task.service);
+            let is_job = service.is_some_and(|s| s.job.is_some());
+            let template = service.and_then(|s| s.templates.get(&task.template));
+            let fate = Fate::of(template.map(|t| &t.task));
             let becomes = match task.desired {
+                Desired::Running if fate == Fate::Pulls && is < TaskState::Running => {
+                    if is == TaskState::Preparing {
+                        continue;
+                    }
+                    TaskState::Preparing
+                }
+                Desired::Running if fate == Fate::Missing && is < TaskState::Running => {
+                    TaskState::Rejected
+                }
+                Desired::Running if fate == Fate::Fails && is == TaskState::Running => {
+                    TaskState::Failed
+                }
                 Desired::Ready if is < TaskState::Ready => TaskState::Ready,
                 Desired::Running if is < TaskState::Running => TaskState::Running,
                 Desired::Running if is == TaskState::Running && is_job => TaskState::Complete,
@@ -218,16 +234,22 @@ impl Memory {
                 continue;
             }
             let runs = becomes == TaskState::Running;
+            let error = match becomes {
+                TaskState::Failed => "task: non-zero exit (3)",
+                TaskState::Rejected => "No such image: demo/web:missing",
+                _ => "",
+            };
+            let exit_code = if becomes == TaskState::Failed { 3 } else { 0 };
             reports.entry(node).or_default().push(TaskReport {
                 task: task.id,
                 state: becomes,
                 at: self.now(),
                 message: if runs { "started" } else { becomes.name() }.to_owned(),
-                error: String::new(),
+                error: error.to_owned(),
                 container: Some(ContainerStatus {
                     id: container_of(task.id),
                     pid: if runs { 4711 } else { 0 },
-                    exit_code: becomes.is_terminal().then_some(0),
+                    exit_code: becomes.is_terminal().then_some(exit_code),
                 }),
                 ports: Vec::new(),
             });
@@ -259,6 +281,31 @@ impl Memory {
                 while memory.round() {}
             }
         }))
+    }
+}
+
+/// What becomes of an image's tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// They run.
+    Runs,
+    /// `:pulls`: their image is being pulled for ever.
+    Pulls,
+    /// `:missing`: there is no such image.
+    Missing,
+    /// `:fails`: they start and end with exit code 3.
+    Fails,
+}
+
+impl Fate {
+    fn of(task: Option<&TaskSpec>) -> Fate {
+        let image = task.and_then(|t| t.container_spec.as_ref()).map_or("", |c| c.image.as_str());
+        match image.rsplit(':').next() {
+            Some("pulls") => Fate::Pulls,
+            Some("missing") => Fate::Missing,
+            Some("fails") => Fate::Fails,
+            _ => Fate::Runs,
+        }
     }
 }
 

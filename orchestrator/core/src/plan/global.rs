@@ -8,15 +8,13 @@ use model::spec::Availability;
 
 use super::rollout;
 use super::slots::{Start, View, Work};
+use crate::State;
 use crate::fit::Demand;
 
 /// The nodes that should have a task of this template. A paused node keeps what it has.
-pub(super) fn nodes(
-    work: &Work<'_, '_>,
-    template: &Template,
-    held: &BTreeSet<Slot>,
-) -> BTreeSet<Slot> {
-    let demand = Demand::of(work.draft.state, template);
+#[must_use]
+pub fn nodes(state: &State, template: &Template, held: &BTreeSet<Slot>) -> BTreeSet<Slot> {
+    let demand = Demand::of(state, template);
     let suits = |node: &Node| {
         let held = held.contains(&Slot::Node(node.id));
         node.status.state == NodeState::Ready
@@ -24,13 +22,13 @@ pub(super) fn nodes(
             && demand.runs_on(node)
             && (held || node.spec.availability == Availability::Active)
     };
-    work.draft.state.nodes().filter(|n| suits(n)).map(|n| Slot::Node(n.id)).collect()
+    state.nodes().filter(|n| suits(n)).map(|n| Slot::Node(n.id)).collect()
 }
 
 pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     let Some(template) = work.service.templates.get(&work.service.template) else { return };
     let held: BTreeSet<Slot> = views.iter().filter(|v| v.is_held()).map(|v| v.slot).collect();
-    let wanted = nodes(work, template, &held);
+    let wanted = nodes(work.draft.state, template, &held);
     let (kept, gone): (Vec<&View<'a>>, Vec<&View<'a>>) =
         views.iter().partition(|v| v.is_held() && wanted.contains(&v.slot));
     for view in gone {

@@ -42,7 +42,7 @@ pub(super) fn replicated<'a>(
 pub(super) fn global<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     let Some(template) = work.service.templates.get(&work.service.template) else { return };
     let held: BTreeSet<Slot> = views.iter().filter(|v| v.is_held()).map(|v| v.slot).collect();
-    let wanted = global::nodes(work, template, &held);
+    let wanted = global::nodes(work.draft.state, template, &held);
     let run = tend(work, views, Some(&wanted));
     for slot in wanted.difference(&run.taken) {
         work.start(Start::fresh(*slot, work.service.template));

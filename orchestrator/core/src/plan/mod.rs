@@ -31,6 +31,7 @@ mod tests;
 use model::Timestamp;
 
 pub use agenda::Agenda;
+pub use global::nodes as global_slots;
 pub use live::Live;
 
 use crate::State;

@@ -289,6 +289,10 @@ fn template_of(state: &State, spec: &ServiceSpec) -> Template {
     let mut task = spec.task_template.clone();
     let ports = spec.endpoint_spec.as_ref().map(|e| e.ports.as_slice()).unwrap_or_default();
     let publishes = ports.iter().any(|p| !p.publish_mode.is_host());
+    // Clients are shown the word for an absent condition and write it back: that is no change.
+    if let Some(policy) = task.restart_policy.as_mut().filter(|p| p.condition.is_empty()) {
+        "any".clone_into(&mut policy.condition);
+    }
     if publishes
         && task.networks.is_empty()
         && let Some(ingress) = state.network_named(INGRESS)

@@ -1,18 +1,26 @@
 //! `service`: what runs.
 
+mod create;
+mod registry;
+mod settings;
+mod update;
+mod values;
+
 use clap::Subcommand;
-use model::api::{Service, Task};
+use model::api::Service;
 use model::spec::{ModeKind, PortConfig, ServiceSpec};
 
 use super::task;
 use crate::client::{Client, encoded, filters};
 use crate::logs;
 use crate::output::{Format, Table, render, short};
-use crate::wait;
+use crate::wait::{self, Awaited};
 
 /// `swarmctl service`
 #[derive(Debug, Subcommand)]
 pub enum ServiceCommand {
+    /// Make a service
+    Create(Box<create::CreateArgs>),
     /// List services
     Ls {
         #[command(flatten)]
@@ -47,8 +55,8 @@ pub enum ServiceCommand {
         #[command(flatten)]
         wait: wait::Args,
     },
-    /// Replace a service's tasks by tasks of a new image or other settings
-    Update(super::update::UpdateArgs),
+    /// Change a service: its tasks are replaced where that is needed
+    Update(Box<update::UpdateArgs>),
     /// Print what a service's tasks wrote
     Logs(logs::LogsArgs),
     /// Remove services
@@ -82,6 +90,7 @@ fn parse_scale(text: &str) -> Result<(String, u64), String> {
 /// Those of the calls, and of services that do not converge.
 pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()> {
     match command {
+        ServiceCommand::Create(args) => create::run(client, args).await,
         ServiceCommand::Ls { list } => ls(client, &[], list).await,
         ServiceCommand::Ps { services, list } => {
             let mut ids = Vec::new();
@@ -106,23 +115,19 @@ pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()
             for (name, replicas) in scales {
                 let service = find(client, name).await?;
                 let spec = scaled(&service.spec, *replicas)?;
-                update(client, &service, &spec).await?;
+                update(client, &service, &spec, None).await?;
                 println!("{name} scaled to {replicas}");
-                ids.push(service.id);
+                ids.push(Awaited::spec(service.id));
             }
             wait::converged(client, &ids, wait).await
         }
         ServiceCommand::Rollback { service, wait } => {
             let found = find(client, service).await?;
-            let path = format!(
-                "/services/{}/update?version={}&rollback=previous",
-                found.id, found.version.index
-            );
-            let _: serde_json::Value = client.post(&path, &*found.spec).await?;
+            roll_back(client, &found).await?;
             println!("{service} rolls back");
-            wait::converged(client, &[found.id], wait).await
+            wait::converged(client, &[Awaited::rollback(found.id)], wait).await
         }
-        ServiceCommand::Update(args) => super::update::run(client, args).await,
+        ServiceCommand::Update(args) => update::run(client, args).await,
         ServiceCommand::Logs(args) => logs::run(client, args).await,
         ServiceCommand::Rm { services } => {
             for service in services {
@@ -146,15 +151,32 @@ pub async fn find(client: &Client, text: &str) -> anyhow::Result<Service> {
 ///
 /// # Errors
 /// The API's refusal; also when another write came between.
-pub async fn update(client: &Client, service: &Service, spec: &ServiceSpec) -> anyhow::Result<()> {
+async fn update(
+    client: &Client,
+    service: &Service,
+    spec: &ServiceSpec,
+    login: Option<&str>,
+) -> anyhow::Result<()> {
     let path = format!(
         "/services/{}/update?version={}&registryAuthFrom=spec",
         service.id, service.version.index
     );
-    let answer: Option<model::api::ServiceUpdated> = client.post(&path, spec).await?;
+    let headers: Vec<(&str, &str)> = login.iter().map(|login| (registry::HEADER, *login)).collect();
+    let answer: Option<model::api::ServiceUpdated> =
+        client.post_with(&path, &headers, spec).await?;
     for warning in answer.and_then(|a| a.warnings).unwrap_or_default() {
         eprintln!("warning: {warning}");
     }
+    Ok(())
+}
+
+/// Asks for the spec before the last update.
+async fn roll_back(client: &Client, service: &Service) -> anyhow::Result<()> {
+    let path = format!(
+        "/services/{}/update?version={}&rollback=previous",
+        service.id, service.version.index
+    );
+    let _: serde_json::Value = client.post(&path, &*service.spec).await?;
     Ok(())
 }
 
@@ -242,13 +264,4 @@ fn ports(ports: &[PortConfig]) -> String {
     let text =
         |p: &PortConfig| format!("*:{}->{}/{}", p.published_port, p.target_port, p.protocol.name());
     open.map(text).collect::<Vec<_>>().join(", ")
-}
-
-/// The tasks of services, for waiting.
-///
-/// # Errors
-/// Those of the call.
-pub async fn tasks(client: &Client, service: &str) -> anyhow::Result<Vec<Task>> {
-    let path = format!("/tasks?filters={}", filters(&[("service", service)]));
-    Ok(client.get_exact(&path).await?)
 }
