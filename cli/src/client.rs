@@ -17,6 +17,13 @@ use serde::de::DeserializeOwned;
 /// Where the API is when nothing else is said.
 pub const DEFAULT_HOST: &str = "unix:///run/swarmctl/docker.sock";
 
+/// Where the environment says that the API is.
+#[must_use]
+pub fn default_host() -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|host| !host.is_empty());
+    set("SWARMCTL_HOST").or_else(|| set("DOCKER_HOST")).unwrap_or_else(|| DEFAULT_HOST.to_owned())
+}
+
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

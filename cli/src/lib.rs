@@ -8,6 +8,7 @@ pub mod client;
 pub mod commands;
 pub mod lab;
 pub mod logs;
+pub mod names;
 pub mod output;
 mod terminal;
 pub mod wait;

@@ -1,8 +1,9 @@
 //! Prints what tasks wrote: `logs`, `service logs`.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
+use anstyle::{AnsiColor, Style};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::Method;
 use http_body_util::BodyExt as _;
@@ -16,6 +17,7 @@ use crate::commands::task::name_of;
 #[derive(Debug, clap::Args)]
 pub struct LogsArgs {
     /// A service or a task
+    #[arg(add = crate::names::of(crate::names::Kind::Task))]
     service: String,
     /// Go on printing as more is written
     #[arg(short, long)]
@@ -32,6 +34,21 @@ pub struct LogsArgs {
     /// Only what tasks wrote, without their names
     #[arg(long)]
     raw: bool,
+}
+
+impl LogsArgs {
+    /// All that a service's tasks wrote.
+    #[must_use]
+    pub fn of(service: &str) -> LogsArgs {
+        LogsArgs {
+            service: service.to_owned(),
+            follow: false,
+            tail: "all".to_owned(),
+            since: None,
+            timestamps: false,
+            raw: false,
+        }
+    }
 }
 
 /// Runs it.
@@ -59,7 +76,8 @@ pub async fn run(client: &Client, args: &LogsArgs) -> anyhow::Result<()> {
     if let Some(since) = &args.since {
         path += &format!("&since={}", encoded(&since_text(since)?));
     }
-    let mut names = Names::default();
+    let colour = std::io::stdout().is_terminal();
+    let mut names = Names { colour, ..Names::default() };
     let answer = client.send(Method::GET, &path, &[], Bytes::new()).await?;
     let mut body = answer.into_body();
     let mut buffer = BytesMut::new();
@@ -71,10 +89,11 @@ pub async fn run(client: &Client, args: &LogsArgs) -> anyhow::Result<()> {
             let text = String::from_utf8_lossy(&line);
             let shown =
                 if args.raw { text.into_owned() } else { names.label(client, &text, args).await };
+            let shown = if shown.ends_with('\n') { shown } else { shown + "\n" };
             if stream == 2 {
                 write!(std::io::stderr(), "{shown}")?;
             } else {
-                write!(std::io::stdout(), "{shown}")?;
+                crate::output::print(&shown)?;
             }
         }
     }
@@ -110,6 +129,22 @@ fn since_text(since: &str) -> anyhow::Result<String> {
 #[derive(Default)]
 struct Names {
     tasks: BTreeMap<String, String>,
+    /// Each task's name in a colour of its own.
+    colour: bool,
+}
+
+/// The colour of a task: the same each time.
+fn colour_of(name: &str) -> Style {
+    const COLOURS: [AnsiColor; 6] = [
+        AnsiColor::Cyan,
+        AnsiColor::Yellow,
+        AnsiColor::Green,
+        AnsiColor::Magenta,
+        AnsiColor::Blue,
+        AnsiColor::BrightCyan,
+    ];
+    let sum = name.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31) + usize::from(byte));
+    Style::new().fg_color(Some(COLOURS[sum % COLOURS.len()].into()))
 }
 
 impl Names {
@@ -134,7 +169,9 @@ impl Names {
         }
         let name = self.tasks.get(task).map_or("", String::as_str);
         let space = if time.is_empty() { "" } else { " " };
-        format!("{time}{space}{name}    | {message}")
+        let width = self.tasks.values().map(|name| name.chars().count()).max().unwrap_or(0);
+        let style = if self.colour { colour_of(name) } else { Style::new() };
+        format!("{time}{space}{style}{name:<width$} |{style:#} {message}")
     }
 
     async fn look_up(&self, client: &Client, task: &str, node: &str) -> String {

@@ -7,8 +7,11 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use swarmctl::client::{Client, DEFAULT_HOST};
-use swarmctl::commands::{cluster, deploy, node, service, stack, task};
+use swarmctl::client::{Client, default_host};
+use swarmctl::commands::{
+    cluster, completion, deploy, events, exec, explain, job, network, node, secret, service, stack,
+    task, top, version, volume,
+};
 use swarmctl::{lab, logs};
 
 #[derive(Parser)]
@@ -33,8 +36,9 @@ enum Command {
     Token(cluster::TokenArgs),
     /// Deploy a stack from Compose files, and wait until it runs
     Deploy(deploy::DeployArgs),
-    /// Print what Compose files mean, normalised; or every mistake in them
-    Config(deploy::ConfigArgs),
+    /// Print what Compose files mean, normalised, or every mistake in them; with a command: configs,
+    /// the files that tasks read
+    Config(ConfigWords),
     /// The hosts of the cluster
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -48,18 +52,55 @@ enum Command {
     Ps(task::ListArgs),
     /// Print what a service's or a task's containers wrote
     Logs(logs::LogsArgs),
+    /// Run a command in a task's container
+    Exec(exec::ExecArgs),
+    /// Print what happens, as it happens
+    Events(events::EventsArgs),
+    /// Say in plain words why a service, task or node is as it is
+    Explain(explain::ExplainArgs),
+    /// Show the cluster as it is and as it changes
+    Top(top::TopArgs),
+    /// Tasks that run to completion
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Secrets: files that only the tasks which need them can read
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    /// Networks
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Volumes of one host
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// Print the version of this program and of what it talks to
+    Version(version::VersionArgs),
+    /// Print what a shell needs to complete commands, flags and names
+    Completion(completion::CompletionArgs),
     /// A cluster of hosts on one machine: the test bed and the quick demo
     Lab(lab::LabArgs),
 }
 
+/// `config` has two meanings, Compose's and docker's: with a command it is docker's.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct ConfigWords {
+    #[command(subcommand)]
+    objects: Option<secret::ConfigCommand>,
+    #[command(flatten)]
+    files: deploy::ConfigArgs,
+}
+
 fn main() -> ExitCode {
+    // Asked by a shell for the rest of a line, it answers and ends here.
+    clap_complete::CompleteEnv::with_factory(|| with_host(Cli::command())).complete();
     let matches = with_host(Cli::command()).get_matches();
     let late = late_host(&matches);
     let Cli { host, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let host = late.or(host);
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
-        Command::Config(args) => deploy::config(&args),
+        Command::Config(ConfigWords { objects: None, files }) => deploy::config(&files),
+        Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
         command => call(host, &command),
     };
     outcome.unwrap_or_else(|error| {
@@ -93,27 +134,46 @@ fn late_host(matches: &clap::ArgMatches) -> Option<String> {
 
 /// A command that calls the API.
 fn call(host: Option<String>, command: &Command) -> anyhow::Result<ExitCode> {
-    let host = host
-        .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
-        .unwrap_or_else(|| DEFAULT_HOST.to_owned());
-    let client = Client::new(&host)?;
+    let client = Client::new(&host.unwrap_or_else(default_host))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            Command::Init(args) => return cluster::init(&client, args).await,
-            Command::Join(args) => return cluster::join(&client, args).await,
-            Command::Leave(args) => return cluster::leave(&client, args).await,
-            Command::Deploy(args) => return deploy::run(&client, args).await,
-            Command::Token(args) => return cluster::token(&client, args).await,
-            Command::Node(command) => node::run(&client, command).await?,
-            Command::Service(command) => service::run(&client, command).await?,
-            Command::Stack(command) => stack::run(&client, command).await?,
-            Command::Ps(args) => task::list(&client, &[], args).await?,
-            Command::Logs(args) => logs::run(&client, args).await?,
-            Command::Lab(_) | Command::Config(_) => unreachable!("handled before"),
+    let outcome = runtime.block_on(answer(&client, command));
+    // A thread may still wait for standard input; nobody needs it any more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => return cluster::init(client, args).await,
+        Command::Join(args) => return cluster::join(client, args).await,
+        Command::Leave(args) => return cluster::leave(client, args).await,
+        Command::Deploy(args) => return deploy::run(client, args).await,
+        Command::Token(args) => return cluster::token(client, args).await,
+        Command::Exec(args) => return exec::run(client, args).await,
+        Command::Explain(args) => {
+            let settled = explain::run(client, args).await?;
+            return Ok(if settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Ok(ExitCode::SUCCESS)
-    })
+        Command::Node(command) => node::run(client, command).await?,
+        Command::Service(command) => service::run(client, command).await?,
+        Command::Stack(command) => stack::run(client, command).await?,
+        Command::Ps(args) => task::list(client, &[], args).await?,
+        Command::Logs(args) => logs::run(client, args).await?,
+        Command::Events(args) => events::run(client, args).await?,
+        Command::Top(args) => top::run(client, args).await?,
+        Command::Job(command) => job::run(client, command).await?,
+        Command::Secret(command) => secret::secret(client, command).await?,
+        Command::Network(command) => network::run(client, command).await?,
+        Command::Volume(command) => volume::run(client, command).await?,
+        Command::Version(args) => version::run(client, args).await?,
+        Command::Config(ConfigWords { objects: Some(command), .. }) => {
+            secret::config(client, command).await?;
+        }
+        Command::Lab(_) | Command::Config(_) | Command::Completion(_) => {
+            unreachable!("handled before")
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

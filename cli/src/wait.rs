@@ -39,7 +39,25 @@ pub struct Args {
     quiet: bool,
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+impl Args {
+    /// Whether nothing is to be waited for.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.detach
+    }
+
+    /// How long to wait at most.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+}
+
+/// `90s`, `5m`, or a number of seconds.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn span(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }

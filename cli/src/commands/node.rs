@@ -1,39 +1,30 @@
 //! `node`: the hosts of the cluster.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand, ValueEnum};
-use model::api::{Node, SwarmInfo};
+use model::api::{Explanation, Node, SwarmInfo, Task};
 use model::spec::{Availability, NodeSpec, Role};
 
+use super::common::{InspectArgs, Listing};
 use super::task;
-use crate::client::Client;
-use crate::output::{Format, Table, render};
+use crate::client::{CallError, Client, filters};
+use crate::names::{self, Kind};
+use crate::output::{Format, Table, capital};
 
 /// `swarmctl node`
 #[derive(Debug, Subcommand)]
 pub enum NodeCommand {
     /// List the hosts
-    Ls {
-        /// Only ids
-        #[arg(short, long)]
-        quiet: bool,
-        /// How to print
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
-    /// Show hosts with all their properties
-    Inspect {
-        /// Names, ids or beginnings of ids; `self` is the host of the API
-        #[arg(required = true)]
-        nodes: Vec<String>,
-        /// How to print
-        #[arg(long, value_enum, default_value = "json")]
-        format: Format,
-    },
-    /// List a host's tasks
+    #[command(visible_alias = "list")]
+    Ls(Listing),
+    /// Show hosts with all their properties; `self` is the host of the API
+    Inspect(InspectArgs),
+    /// List the tasks of hosts
     Ps {
-        /// Name, id or beginning of an id
-        #[arg(default_value = "self")]
-        node: String,
+        /// Names, ids or beginnings of ids
+        #[arg(default_value = "self", add = names::of(Kind::Node))]
+        nodes: Vec<String>,
         #[command(flatten)]
         list: task::ListArgs,
     },
@@ -41,22 +32,33 @@ pub enum NodeCommand {
     Update(UpdateArgs),
     /// Make hosts managers
     Promote {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Node))]
         nodes: Vec<String>,
     },
     /// Make hosts workers
     Demote {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Node))]
         nodes: Vec<String>,
     },
     /// Move every task away from hosts and give them no more
+    #[command(after_help = "Examples:\n  \
+        swarmctl node drain w2                              wait until w2 is empty\n  \
+        swarmctl node update --availability active w2       take tasks again\n\n\
+        Exit code: 0 when the hosts are empty, 1 when they are not in time.")]
     Drain {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Node))]
         nodes: Vec<String>,
+        /// Do not wait
+        #[arg(short, long)]
+        detach: bool,
+        /// How long to wait at most, as 90s or 5m
+        #[arg(long, value_name = "SPAN", value_parser = crate::wait::span, default_value = "5m")]
+        timeout: Duration,
     },
     /// Remove hosts that are down from the cluster
+    #[command(visible_alias = "remove")]
     Rm {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Node))]
         nodes: Vec<String>,
         /// Also a host that is not down
         #[arg(short, long)]
@@ -66,7 +68,11 @@ pub enum NodeCommand {
 
 /// `swarmctl node update`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    swarmctl node update --label-add disk=ssd w1\n  \
+    swarmctl node update --availability pause w1")]
 pub struct UpdateArgs {
+    #[arg(add = names::of(Kind::Node))]
     node: String,
     /// Add or change a label
     #[arg(long, value_name = "KEY=VALUE")]
@@ -106,19 +112,21 @@ enum AvailabilityWord {
 /// Those of the calls.
 pub async fn run(client: &Client, command: &NodeCommand) -> anyhow::Result<()> {
     match command {
-        NodeCommand::Ls { quiet, format } => ls(client, *quiet, *format).await,
-        NodeCommand::Inspect { nodes, format } => {
+        NodeCommand::Ls(listing) => ls(client, listing).await,
+        NodeCommand::Inspect(inspect) => {
             let mut found = Vec::new();
-            for node in nodes {
+            for node in &inspect.names {
                 found.push(find(client, node).await?);
             }
-            let json = || serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
-            print!("{}", render(*format, &found, json)?);
-            Ok(())
+            inspect.print(&found)
         }
-        NodeCommand::Ps { node, list } => {
-            let node = find(client, node).await?;
-            task::list(client, &[("node", &node.id)], list).await
+        NodeCommand::Ps { nodes, list } => {
+            let mut ids = Vec::new();
+            for node in nodes {
+                ids.push(find(client, node).await?.id);
+            }
+            let matching: Vec<(&str, &str)> = ids.iter().map(|id| ("node", id.as_str())).collect();
+            task::list(client, &matching, list).await
         }
         NodeCommand::Update(args) => update(client, args).await,
         NodeCommand::Promote { nodes } => {
@@ -127,9 +135,16 @@ pub async fn run(client: &Client, command: &NodeCommand) -> anyhow::Result<()> {
         NodeCommand::Demote { nodes } => {
             change(client, nodes, |spec| spec.role = Role::Worker, "demoted to worker").await
         }
-        NodeCommand::Drain { nodes } => {
+        NodeCommand::Drain { nodes, detach, timeout } => {
             let drain = |spec: &mut NodeSpec| spec.availability = Availability::Drain;
-            change(client, nodes, drain, "draining").await
+            change(client, nodes, drain, "draining").await?;
+            if *detach {
+                return Ok(());
+            }
+            for node in nodes {
+                empty(client, node, *timeout).await?;
+            }
+            Ok(())
         }
         NodeCommand::Rm { nodes, force } => {
             for node in nodes {
@@ -143,47 +158,82 @@ pub async fn run(client: &Client, command: &NodeCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn ls(client: &Client, quiet: bool, format: Format) -> anyhow::Result<()> {
-    let nodes: Vec<Node> = client.get("/nodes").await?;
-    if quiet {
-        for node in &nodes {
-            println!("{}", node.id);
-        }
-        return Ok(());
+async fn ls(client: &Client, listing: &Listing) -> anyhow::Result<()> {
+    let path = format!("/nodes?filters={}", listing.query(&[]));
+    let mut nodes: Vec<Node> = client.get(&path).await?;
+    nodes.sort_by(|a, b| a.description.hostname.cmp(&b.description.hostname));
+    let own = own_id(client).await?;
+    let headings = ["ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ENGINE VERSION"];
+    let mut table = Table::new(&headings);
+    for node in &nodes {
+        let star = match listing.format {
+            Format::Table if node.id == own => " *",
+            Format::Table => "  ",
+            _ => "",
+        };
+        let manager = node.manager_status.as_ref().map_or(String::new(), |m| {
+            if m.leader { "Leader".to_owned() } else { capital(&m.reachability) }
+        });
+        table.row(vec![
+            format!("{}{star}", node.id),
+            node.description.hostname.clone(),
+            capital(&node.status.state),
+            capital(node.spec.availability.name()),
+            manager,
+            node.description.engine.engine_version.clone(),
+        ]);
     }
-    let info: Info = client.get("/info").await?;
-    let table = || {
-        let headings =
-            ["ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ENGINE VERSION"];
-        let mut table = Table::new(&headings);
-        for node in &nodes {
-            let star = if node.id == info.swarm.node_id { "*" } else { " " };
-            let manager = node.manager_status.as_ref().map_or(String::new(), |m| {
-                if m.leader { "Leader".to_owned() } else { capital(&m.reachability) }
-            });
-            table.row(vec![
-                format!("{} {star}", node.id),
-                node.description.hostname.clone(),
-                capital(&node.status.state),
-                capital(node.spec.availability.name()),
-                manager,
-                node.description.engine.engine_version.clone(),
-            ]);
+    listing.print(&nodes, |node| &node.id, &table)
+}
+
+/// Between two looks at a node that is being emptied.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Waits until nothing is left on a drained node.
+async fn empty(client: &Client, name: &str, timeout: Duration) -> anyhow::Result<()> {
+    let node = find(client, name).await?;
+    let begin = Instant::now();
+    loop {
+        let path = format!("/tasks?filters={}", filters(&[("node", &node.id)]));
+        let left = match client.get_exact::<Vec<Task>>(&path).await {
+            Ok(tasks) => Some(tasks.iter().filter(|t| !is_over(&t.status.state)).count()),
+            // A manager may just be changing: the cluster is asked again.
+            Err(CallError::Refused { status, .. }) if status.is_server_error() => None,
+            Err(error) => return Err(error.into()),
+        };
+        if left == Some(0) {
+            println!("{name}: empty");
+            return Ok(());
         }
-        table.render()
-    };
-    print!("{}", render(format, &nodes, table)?);
-    Ok(())
+        if begin.elapsed() >= timeout {
+            let why: Explanation = client.get(&format!("/explain/node/{}", node.id)).await?;
+            anyhow::bail!(
+                "{name} still has {} tasks; it stays drained\n  {}\nmore: swarmctl node ps {name}",
+                left.map_or("some".to_owned(), |left| left.to_string()),
+                why.sentences.join("\n  ")
+            );
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether a task in this state has no process any more.
+fn is_over(state: &str) -> bool {
+    matches!(state, "complete" | "shutdown" | "failed" | "rejected" | "remove" | "orphaned")
+}
+
+/// The id of the node whose API this is.
+///
+/// # Errors
+/// Those of the call.
+pub async fn own_id(client: &Client) -> Result<String, CallError> {
+    let info: Info = client.get("/info").await?;
+    Ok(info.swarm.node_id)
 }
 
 /// The node that a user means.
 async fn find(client: &Client, text: &str) -> anyhow::Result<Node> {
-    let text = if text == "self" {
-        let info: Info = client.get("/info").await?;
-        info.swarm.node_id
-    } else {
-        text.to_owned()
-    };
+    let text = if text == "self" { own_id(client).await? } else { text.to_owned() };
     Ok(client.get(&format!("/nodes/{}", crate::client::encoded(&text))).await?)
 }
 
@@ -235,9 +285,4 @@ async fn write(client: &Client, node: &Node) -> anyhow::Result<()> {
     let path = format!("/nodes/{}/update?version={}", node.id, node.version.index);
     let _: serde_json::Value = client.post(&path, &node.spec).await?;
     Ok(())
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

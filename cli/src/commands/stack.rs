@@ -6,18 +6,18 @@ use clap::Subcommand;
 use model::api::Service;
 use model::spec::STACK_LABEL;
 
+use super::common::Listing;
 use super::{service, task};
 use crate::client::{Client, filters};
-use crate::output::{Format, Table, render};
+use crate::output::Table;
 
 /// `swarmctl stack`
 #[derive(Debug, Subcommand)]
 pub enum StackCommand {
     /// List stacks
     Ls {
-        /// How to print
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        #[command(flatten)]
+        listing: Listing,
     },
     /// List a stack's services
     Services {
@@ -44,7 +44,7 @@ pub enum StackCommand {
 /// Those of the calls, and when there is no such stack.
 pub async fn run(client: &Client, command: &StackCommand) -> anyhow::Result<()> {
     match command {
-        StackCommand::Ls { format } => ls(client, *format).await,
+        StackCommand::Ls { listing } => ls(client, listing).await,
         StackCommand::Services { stack, list } => {
             let label = of_stack(stack);
             exists(client, stack).await?;
@@ -78,22 +78,26 @@ async fn exists(client: &Client, stack: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn ls(client: &Client, format: Format) -> anyhow::Result<()> {
-    let path = format!("/services?filters={}", filters(&[("label", STACK_LABEL)]));
+#[derive(serde::Serialize)]
+struct Summary<'a> {
+    name: &'a str,
+    services: u64,
+}
+
+async fn ls(client: &Client, listing: &Listing) -> anyhow::Result<()> {
+    let path = format!("/services?filters={}", listing.query(&[("label", STACK_LABEL)]));
     let services: Vec<Service> = client.get(&path).await?;
     let mut stacks = BTreeMap::<&str, u64>::new();
     for service in &services {
         *stacks.entry(service.spec.stack().unwrap_or_default()).or_default() += 1;
     }
-    let table = || {
-        let mut table = Table::new(&["NAME", "SERVICES"]);
-        for (stack, count) in &stacks {
-            table.row(vec![(*stack).to_owned(), count.to_string()]);
-        }
-        table.render()
-    };
-    print!("{}", render(format, &stacks, table)?);
-    Ok(())
+    let stacks: Vec<Summary<'_>> =
+        stacks.into_iter().map(|(name, services)| Summary { name, services }).collect();
+    let mut table = Table::new(&["NAME", "SERVICES"]);
+    for stack in &stacks {
+        table.row(vec![stack.name.to_owned(), stack.services.to_string()]);
+    }
+    listing.print(&stacks, |stack| stack.name, &table)
 }
 
 /// Services first, so that nothing is in use when the rest goes.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use clap::Args;
 use model::api::{Node, Service, Task};
 
+use super::common::Listing;
 use crate::ago::ago;
-use crate::client::{Client, filters};
-use crate::output::{Format, Table, render, short};
+use crate::client::Client;
+use crate::output::{Format, Table, capital, short};
 
 /// How tasks are listed.
 #[derive(Debug, Args)]
@@ -15,15 +16,11 @@ pub struct ListArgs {
     /// Do not shorten ids and errors
     #[arg(long)]
     no_trunc: bool,
-    /// Only ids
-    #[arg(short, long)]
-    quiet: bool,
     /// Only tasks that should run
     #[arg(long)]
     running: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    #[command(flatten)]
+    listing: Listing,
 }
 
 /// Errors are cut to so many characters unless they are asked for whole.
@@ -42,16 +39,11 @@ pub async fn list(
     if args.running {
         pairs.push(("desired-state", "running"));
     }
-    let path = if pairs.is_empty() {
-        "/tasks".to_owned()
-    } else {
-        format!("/tasks?filters={}", filters(&pairs))
-    };
+    let path = format!("/tasks?filters={}", args.listing.query(&pairs));
     let tasks: Vec<Task> = client.get_exact(&path).await?;
     let services: Vec<Service> = client.get("/services").await?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
-    print!("{}", show(tasks, &services, &nodes, args)?);
-    Ok(())
+    show(tasks, &services, &nodes, args)
 }
 
 fn show(
@@ -59,7 +51,7 @@ fn show(
     services: &[Service],
     nodes: &[Node],
     args: &ListArgs,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<()> {
     let services: BTreeMap<&str, &str> =
         services.iter().map(|s| (s.id.as_str(), s.spec.name.as_str())).collect();
     let nodes: BTreeMap<&str, &str> =
@@ -70,36 +62,32 @@ fn show(
         let service = services.get(task.service_id.as_str()).copied().unwrap_or_default();
         (service.to_owned(), task.slot, task.node_id.clone(), newest_first)
     });
-    if args.quiet {
-        return Ok(tasks.iter().map(|task| format!("{}\n", task.id)).collect());
+    let is_tree = args.listing.format == Format::Table;
+    let headings =
+        ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"];
+    let mut table = Table::new(&headings);
+    let mut above = None;
+    for task in &tasks {
+        let own = name(task);
+        // Docker's tree: older tasks of a slot hang below the newest.
+        let hangs = is_tree && above.as_ref() == Some(&own);
+        let shown = if hangs { format!(" \\_ {own}") } else { own.clone() };
+        above = Some(own);
+        let image = task.spec.container_spec.as_ref().map_or("", |c| c.image.as_str());
+        let image = image.split('@').next().unwrap_or_default();
+        let id = if args.no_trunc { &task.id } else { short(&task.id) };
+        table.row(vec![
+            id.to_owned(),
+            shown,
+            image.to_owned(),
+            nodes.get(task.node_id.as_str()).copied().unwrap_or_default().to_owned(),
+            capital(&task.desired_state),
+            format!("{} {}", capital(&task.status.state), ago(task.status.timestamp)),
+            cut(&task.status.err, args.no_trunc),
+            ports(task),
+        ]);
     }
-    render(args.format, &tasks, || {
-        let headings =
-            ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"];
-        let mut table = Table::new(&headings);
-        let mut above = None;
-        for task in &tasks {
-            let own = name(task);
-            // Docker's tree: older tasks of a slot hang below the newest.
-            let shown =
-                if above.as_ref() == Some(&own) { format!(" \\_ {own}") } else { own.clone() };
-            above = Some(own);
-            let image = task.spec.container_spec.as_ref().map_or("", |c| c.image.as_str());
-            let image = image.split('@').next().unwrap_or_default();
-            let id = if args.no_trunc { &task.id } else { short(&task.id) };
-            table.row(vec![
-                id.to_owned(),
-                shown,
-                image.to_owned(),
-                nodes.get(task.node_id.as_str()).copied().unwrap_or_default().to_owned(),
-                capital(&task.desired_state),
-                format!("{} {}", capital(&task.status.state), ago(task.status.timestamp)),
-                cut(&task.status.err, args.no_trunc),
-                ports(task),
-            ]);
-        }
-        table.render()
-    })
+    args.listing.print(&tasks, |task| &task.id, &table)
 }
 
 /// `service.slot`, or `service.node` of a global service.
@@ -117,11 +105,6 @@ fn ports(task: &Task) -> String {
         format!("*:{}->{}/{}", p.published_port, p.target_port, p.protocol.name())
     };
     task.status.port_status.ports.iter().map(port).collect::<Vec<_>>().join(",")
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn cut(text: &str, whole: bool) -> String {

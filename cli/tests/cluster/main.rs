@@ -1,7 +1,10 @@
 //! The real `swarmctl` binary against the real API over a cluster in memory.
 
+mod engine;
 #[path = "../../../orchestrator/tests/api/memory.rs"]
 mod memory;
+mod objects;
 mod same;
 mod service;
+mod show;
 mod world;

@@ -20,6 +20,7 @@ use tokio::net::UnixListener;
 use tokio::process::Command;
 use tower::ServiceExt as _;
 
+use crate::engine::Engine;
 use crate::memory::{Memory, Running};
 
 /// No command of these tests takes so long unless it hangs.
@@ -29,6 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub struct World {
     pub cluster: Arc<Memory>,
     pub folder: tempfile::TempDir,
+    pub engine: Engine,
     api: Api,
     server: tokio::task::JoinHandle<()>,
     running: Option<Running>,
@@ -62,11 +64,12 @@ impl World {
         let cluster = Memory::with_workers(workers);
         let listener = UnixListener::bind(folder.path().join("api.sock")).expect("a socket");
         let api = Api::new(cluster.clone());
-        let router = front(&api);
+        let engine = Engine::default();
+        let router = front(&api).merge(engine.router()).fallback_service(api.router());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the server runs");
         });
-        World { cluster, folder, api, server, running: None }
+        World { cluster, folder, engine, api, server, running: None }
     }
 
     /// Lets things happen.
@@ -195,5 +198,4 @@ fn front(api: &Api) -> Router {
         .route("/version", get(version))
         .route("/{version}/distribution/{*image}", get(missing))
         .route("/{version}/containers/{*rest}", get(missing))
-        .fallback_service(api.router())
 }

@@ -129,27 +129,77 @@ pub struct CreateArgs {
 /// # Errors
 /// Those of the calls, and when the service does not converge.
 pub async fn run(client: &Client, args: &CreateArgs) -> anyhow::Result<()> {
-    let spec = args.spec()?;
+    let id = create(client, args, &args.spec()?).await?;
+    println!("{id}");
+    args.wait_for(client, &id).await
+}
+
+/// Makes the service; its id.
+///
+/// # Errors
+/// Those of the call, and when the login cannot be read.
+pub async fn create(
+    client: &Client,
+    args: &CreateArgs,
+    spec: &ServiceSpec,
+) -> anyhow::Result<String> {
     let login = match args.with_registry_auth {
         true => registry::login(&args.image)?,
         false => None,
     };
     let headers: Vec<(&str, &str)> =
         login.iter().map(|login| (registry::HEADER, login.as_str())).collect();
-    let made: Created = client.post_with("/services/create", &headers, &spec).await?;
+    let made: Created = client.post_with("/services/create", &headers, spec).await?;
     for warning in &made.warnings {
         eprintln!("warning: {warning}");
     }
-    println!("{}", made.id);
-    wait::converged(client, &[Awaited::spec(made.id)], &args.wait).await
+    Ok(made.id)
 }
 
 impl CreateArgs {
+    /// Whether nothing is to be waited for.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        self.wait.is_detached()
+    }
+
+    /// Waits until the service has converged.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn wait_for(&self, client: &Client, id: &str) -> anyhow::Result<()> {
+        wait::converged(client, &[Awaited::spec(id.to_owned())], &self.wait).await
+    }
+
+    /// The spec of a job of these flags. A task that fails is tried again only if they say so.
+    ///
+    /// # Errors
+    /// When flags do not go together.
+    pub fn job_spec(&self) -> anyhow::Result<ServiceSpec> {
+        let mode = match self.mode {
+            Mode::Replicated | Mode::ReplicatedJob => Mode::ReplicatedJob,
+            Mode::Global | Mode::GlobalJob => Mode::GlobalJob,
+        };
+        let mut spec = self.spec_of(mode)?;
+        let policy = spec.task_template.restart_policy.get_or_insert_default();
+        if policy.condition.is_empty() {
+            policy.condition = match policy.max_attempts {
+                None => "none".to_owned(),
+                Some(_) => "on-failure".to_owned(),
+            };
+        }
+        Ok(spec)
+    }
+
     fn spec(&self) -> anyhow::Result<ServiceSpec> {
+        self.spec_of(self.mode)
+    }
+
+    fn spec_of(&self, mode: Mode) -> anyhow::Result<ServiceSpec> {
         let mut spec = ServiceSpec {
             name: self.name.clone().unwrap_or_default(),
             labels: self.label.iter().cloned().collect(),
-            mode: self.mode.spec(),
+            mode: mode.spec(),
             ..ServiceSpec::default()
         };
         self.number.apply(&mut spec)?;

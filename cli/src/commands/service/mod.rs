@@ -10,10 +10,15 @@ use clap::Subcommand;
 use model::api::Service;
 use model::spec::{ModeKind, PortConfig, ServiceSpec};
 
+pub use create::{CreateArgs, create};
+pub use values::variable;
+
+use super::common::{InspectArgs, Listing, remove};
 use super::task;
-use crate::client::{Client, encoded, filters};
+use crate::client::{Client, encoded};
 use crate::logs;
-use crate::output::{Format, Table, render, short};
+use crate::names::{self, Kind};
+use crate::output::{Table, short};
 use crate::wait::{self, Awaited};
 
 /// `swarmctl service`
@@ -22,25 +27,20 @@ pub enum ServiceCommand {
     /// Make a service
     Create(Box<create::CreateArgs>),
     /// List services
+    #[command(visible_alias = "list")]
     Ls {
         #[command(flatten)]
         list: ListArgs,
     },
     /// List the tasks of services, with the reason of everything that does not run
     Ps {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Service))]
         services: Vec<String>,
         #[command(flatten)]
         list: task::ListArgs,
     },
     /// Show services with all their properties
-    Inspect {
-        #[arg(required = true)]
-        services: Vec<String>,
-        /// How to print
-        #[arg(long, value_enum, default_value = "json")]
-        format: Format,
-    },
+    Inspect(InspectArgs),
     /// Change how many replicas services have
     Scale {
         /// SERVICE=REPLICAS
@@ -51,6 +51,7 @@ pub enum ServiceCommand {
     },
     /// Go back to the spec before the last update
     Rollback {
+        #[arg(add = names::of(Kind::Service))]
         service: String,
         #[command(flatten)]
         wait: wait::Args,
@@ -60,22 +61,15 @@ pub enum ServiceCommand {
     /// Print what a service's tasks wrote
     Logs(logs::LogsArgs),
     /// Remove services
+    #[command(visible_alias = "remove")]
     Rm {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Service))]
         services: Vec<String>,
     },
 }
 
 /// How services are listed.
-#[derive(Debug, clap::Args)]
-pub struct ListArgs {
-    /// Only ids
-    #[arg(short, long)]
-    quiet: bool,
-    /// How to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-}
+pub type ListArgs = Listing;
 
 fn parse_scale(text: &str) -> Result<(String, u64), String> {
     let wrong = || format!("{text:?} is not of the form SERVICE=REPLICAS");
@@ -101,14 +95,12 @@ pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()
                 ids.iter().map(|id| ("service", id.as_str())).collect();
             task::list(client, &matching, list).await
         }
-        ServiceCommand::Inspect { services, format } => {
+        ServiceCommand::Inspect(inspect) => {
             let mut found = Vec::new();
-            for service in services {
+            for service in &inspect.names {
                 found.push(find(client, service).await?);
             }
-            let json = || serde_json::to_string_pretty(&found).unwrap_or_default() + "\n";
-            print!("{}", render(*format, &found, json)?);
-            Ok(())
+            inspect.print(&found)
         }
         ServiceCommand::Scale { scales, wait } => {
             let mut ids = Vec::new();
@@ -130,11 +122,7 @@ pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()
         ServiceCommand::Update(args) => update::run(client, args).await,
         ServiceCommand::Logs(args) => logs::run(client, args).await,
         ServiceCommand::Rm { services } => {
-            for service in services {
-                client.delete(&format!("/services/{}", encoded(service))).await?;
-                println!("{service}");
-            }
-            Ok(())
+            remove(client, services, |name| format!("/services/{name}")).await
         }
     }
 }
@@ -203,36 +191,28 @@ fn scaled(spec: &ServiceSpec, replicas: u64) -> anyhow::Result<ServiceSpec> {
 /// # Errors
 /// Those of the calls.
 pub async fn ls(client: &Client, matching: &[(&str, &str)], args: &ListArgs) -> anyhow::Result<()> {
-    let mut services: Vec<Service> =
-        client.get(&format!("/services?status=true&filters={}", filters(matching))).await?;
+    let path = format!("/services?status=true&filters={}", args.query(matching));
+    let mut services: Vec<Service> = client.get(&path).await?;
     services.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-    if args.quiet {
-        for service in &services {
-            println!("{}", service.id);
-        }
-        return Ok(());
+    let mut table = Table::new(&["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]);
+    for service in &services {
+        let container = service.spec.task_template.container_spec.as_ref();
+        let image = container.map_or("", |c| c.image.as_str());
+        table.row(vec![
+            short(&service.id).to_owned(),
+            service.spec.name.clone(),
+            mode(&service.spec).to_owned(),
+            replicas(service),
+            image.split('@').next().unwrap_or_default().to_owned(),
+            ports(&service.endpoint.ports),
+        ]);
     }
-    let table = || {
-        let mut table = Table::new(&["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]);
-        for service in &services {
-            let container = service.spec.task_template.container_spec.as_ref();
-            let image = container.map_or("", |c| c.image.as_str());
-            table.row(vec![
-                short(&service.id).to_owned(),
-                service.spec.name.clone(),
-                mode(&service.spec).to_owned(),
-                replicas(service),
-                image.split('@').next().unwrap_or_default().to_owned(),
-                ports(&service.endpoint.ports),
-            ]);
-        }
-        table.render()
-    };
-    print!("{}", render(args.format, &services, table)?);
-    Ok(())
+    args.print(&services, |service| &service.id, &table)
 }
 
-fn mode(spec: &ServiceSpec) -> &'static str {
+/// The mode in docker's words.
+#[must_use]
+pub fn mode(spec: &ServiceSpec) -> &'static str {
     match spec.mode.kind() {
         ModeKind::Replicated { .. } => "replicated",
         ModeKind::Global => "global",
@@ -241,7 +221,9 @@ fn mode(spec: &ServiceSpec) -> &'static str {
     }
 }
 
-fn replicas(service: &Service) -> String {
+/// `2/3`, and what else there is to say of numbers.
+#[must_use]
+pub fn replicas(service: &Service) -> String {
     let status = service.service_status.unwrap_or_default();
     match service.spec.mode.kind() {
         ModeKind::ReplicatedJob { total, .. } => {

@@ -26,6 +26,7 @@ use crate::wait::{self, Awaited};
     Exit code: 0 when it runs, 1 when it does not, 2 when a flag is wrong.")]
 pub struct UpdateArgs {
     /// Name, id or beginning of an id
+    #[arg(add = crate::names::of(crate::names::Kind::Service))]
     service: String,
     /// The new image
     #[arg(long)]
