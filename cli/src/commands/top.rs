@@ -151,12 +151,12 @@ impl Known {
             match change.kind.as_str() {
                 "node" => {
                     let before = self.nodes.get(&change.id).map(|n| n.status.state.clone());
-                    put(&mut self.nodes, change)?.map(|node: &Node| {
-                        let state = &node.status.state;
-                        if before.as_ref() != Some(state) {
-                            news.push(format!("node {} {state}", node.description.hostname));
-                        }
-                    });
+                    if let Some(node) = put(&mut self.nodes, change)?
+                        && before.as_ref() != Some(&node.status.state)
+                    {
+                        let (name, state) = (&node.description.hostname, &node.status.state);
+                        news.push(format!("node {name} {state}"));
+                    }
                 }
                 "service" => {
                     let gone = self.services.get(&change.id).map(|s| s.spec.name.clone());
