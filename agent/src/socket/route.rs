@@ -46,7 +46,8 @@ pub enum VersionError {
 }
 
 /// The first words of paths that the manager answers.
-const CLUSTER: [&str; 15] = [
+const CLUSTER: [&str; 16] = [
+    "dashboard",
     "swarm",
     "nodes",
     "services",
@@ -211,6 +212,7 @@ mod tests {
             (&post, "/services/create", Who::Manager),
             (&get, "/tasks?filters=%7B%7D", Who::Manager),
             (&get, "/stacks", Who::Manager),
+            (&get, "/dashboard/", Who::Manager),
             (&get, "/networks", Who::Networks),
             (&post, "/networks/create", Who::NetworkCreate),
             (&get, "/networks/front?scope=swarm", Who::Network),

@@ -40,8 +40,8 @@ pub(super) struct Step {
     pub(super) events: Vec<Arc<Event>>,
     /// Changes were missed before this: begin again from `after`.
     pub(super) reset: bool,
-    /// The changes as text, made when the first follower needs them.
-    pub(super) rendered: OnceLock<Vec<Rendered>>,
+    /// The changes as text, made when the first follower needs them: whole, and brief.
+    pub(super) rendered: [OnceLock<Vec<Rendered>>; 2],
 }
 
 /// See the module.
@@ -129,7 +129,7 @@ impl Journal {
                 kept.events.extend(events.iter().cloned());
                 let surplus = kept.events.len().saturating_sub(EVENTS);
                 kept.events.drain(..surplus);
-                Step { after, touched, events, reset: false, rendered: OnceLock::new() }
+                Step { after, touched, events, reset: false, rendered: Default::default() }
             }
             Feed::Reset(after) => {
                 kept.from = after.revision().0;
@@ -140,7 +140,7 @@ impl Journal {
                     touched: Vec::new(),
                     events: Vec::new(),
                     reset: true,
-                    rendered: OnceLock::new(),
+                    rendered: Default::default(),
                 }
             }
         };

@@ -13,6 +13,7 @@
 
 pub mod cluster;
 mod configs;
+mod dashboard;
 mod error;
 mod events;
 mod explain;
@@ -113,6 +114,10 @@ impl Api {
             .route("/stacks", get(stacks::list))
             .route("/stacks/{name}", post(stacks::deploy).delete(stacks::remove))
             .route("/stacks/{name}/services", get(stacks::services))
+            .route("/dashboard", get(dashboard::to_page))
+            .route("/dashboard/", get(dashboard::index))
+            .route("/dashboard/settings.json", get(dashboard::settings))
+            .route("/dashboard/{*path}", get(dashboard::asset))
             .fallback(no_such_page)
             .method_not_allowed_fallback(no_such_page)
             .with_state(self.clone());

@@ -3,7 +3,9 @@
 //! `since=0` begins with everything there is (lines with `Reset`), `since=N` with what changed
 //! after revision N, each object once and as it is now; without `since` it begins now. When the
 //! history does not go back so far the answer is 410: begin again with `since=0`. `kinds=` narrows
-//! to kinds of objects.
+//! to kinds of objects. `view=brief` leaves out of nodes, services and tasks what a picture of the
+//! cluster does not show (a tenth of the size, and no environment variables); the fields that are
+//! left are where they always are.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::Api;
 use super::error::ApiError;
 use super::journal::{Place, Touched};
-use super::render::{self, States, TaskView};
+use super::render::{self, Detail, States, TaskView};
 use super::request::Params;
 
 /// Lines that may wait for a slow client.
@@ -55,12 +57,20 @@ type Lines = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Response, ApiError> {
     let kinds = kinds(params.text("kinds"))?;
+    let detail = match params.text("view") {
+        "" | "whole" => Detail::Whole,
+        "brief" => Detail::Brief,
+        other => {
+            let message = format!("view: {other:?} is neither whole nor brief");
+            return Err(ApiError::bad_request(message));
+        }
+    };
     let journal = api.journal().await?;
     let (first, place) = match params.text("since") {
         "" => (Vec::new(), journal.here()),
         "0" => {
             let place = journal.here();
-            (everything(&api, &place.now), place)
+            (everything(&api, &place.now, detail), place)
         }
         text => {
             let since = text
@@ -72,7 +82,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
                     format!("revision {since} is too old (the oldest kept is {}); begin again with since=0", e.oldest),
                 )
             })?;
-            (render(&api, &known.1.now, &known.0), known.1)
+            (render(&api, &known.1.now, &known.0, detail), known.1)
         }
     };
     let reset = params.text("since") == "0";
@@ -81,7 +91,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         let revision = place.now.revision().0;
         if send(&lines, revision, reset, &kinds, &first).await.is_some() {
             drop(first);
-            follow(&api, place, &kinds, &lines).await;
+            follow(&api, place, &kinds, detail, &lines).await;
         }
     });
     let body = Body::from_stream(ReceiverStream::new(queue));
@@ -100,7 +110,7 @@ fn kinds(text: &str) -> Result<Vec<Kind>, ApiError> {
     Ok(if asked.is_empty() { KINDS.to_vec() } else { asked })
 }
 
-async fn follow(api: &Api, mut place: Place, kinds: &[Kind], lines: &Lines) {
+async fn follow(api: &Api, mut place: Place, kinds: &[Kind], detail: Detail, lines: &Lines) {
     let mut revision = place.now.revision().0;
     loop {
         let step = tokio::select! {
@@ -116,12 +126,13 @@ async fn follow(api: &Api, mut place: Place, kinds: &[Kind], lines: &Lines) {
         let sent = match step {
             Ok(step) if step.reset => {
                 revision = step.after.revision().0;
-                send(lines, revision, true, kinds, &everything(api, &step.after)).await
+                let all = everything(api, &step.after, detail);
+                send(lines, revision, true, kinds, &all).await
             }
             Ok(step) => {
                 revision = step.after.revision().0;
-                let rendered =
-                    step.rendered.get_or_init(|| render(api, &step.after, &step.touched));
+                let rendered = step.rendered[detail as usize]
+                    .get_or_init(|| render(api, &step.after, &step.touched, detail));
                 if !rendered.iter().any(|r| kinds.contains(&r.kind)) {
                     continue;
                 }
@@ -132,11 +143,11 @@ async fn follow(api: &Api, mut place: Place, kinds: &[Kind], lines: &Lines) {
                 let (again, reset) = match api.0.journal.since(revision) {
                     Ok((touched, next)) => {
                         place = next;
-                        (render(api, &place.now, &touched), false)
+                        (render(api, &place.now, &touched, detail), false)
                     }
                     Err(_) => {
                         place = api.0.journal.here();
-                        (everything(api, &place.now), true)
+                        (everything(api, &place.now, detail), true)
                     }
                 };
                 revision = place.now.revision().0;
@@ -186,7 +197,7 @@ async fn send(
 }
 
 /// Every object there is, as created.
-fn everything(api: &Api, state: &Arc<state::State>) -> Vec<Rendered> {
+fn everything(api: &Api, state: &Arc<state::State>, detail: Detail) -> Vec<Rendered> {
     let created = |object| Touched { object, kind: ChangeKind::Created };
     let mut all = vec![created(ObjectRef::Cluster)];
     all.extend(state.nodes().map(|o| created(ObjectRef::Node(o.id))));
@@ -195,12 +206,17 @@ fn everything(api: &Api, state: &Arc<state::State>) -> Vec<Rendered> {
     all.extend(state.configs().map(|o| created(ObjectRef::Config(o.id))));
     all.extend(state.services().map(|o| created(ObjectRef::Service(o.id))));
     all.extend(state.tasks().map(|o| created(ObjectRef::Task(o.id))));
-    render(api, state, &all)
+    render(api, state, &all, detail)
 }
 
 /// The changes as text, each object as it is in `state`.
-fn render(api: &Api, state: &Arc<state::State>, touched: &[Touched]) -> Vec<Rendered> {
-    let mut view = TaskView::new(state, States::Exact);
+fn render(
+    api: &Api,
+    state: &Arc<state::State>,
+    touched: &[Touched],
+    detail: Detail,
+) -> Vec<Rendered> {
+    let mut view = TaskView::new(state, States::Exact).in_detail(detail);
     let mut tls_info = None;
     let mut rendered = Vec::with_capacity(touched.len());
     for Touched { object, kind } in touched {
@@ -214,6 +230,7 @@ fn render(api: &Api, state: &Arc<state::State>, touched: &[Touched]) -> Vec<Rend
                 let tls_info = tls_info.get_or_insert_with(|| api.tls_info(state));
                 let members = api.0.cluster.members();
                 let node = state.node(*id).map(|n| render::node(n, &members, tls_info));
+                let node = node.map(|node| render::node_in(detail, node));
                 (id.to_string(), text(node.as_ref()))
             }
             ObjectRef::Service(id) => {
@@ -221,7 +238,7 @@ fn render(api: &Api, state: &Arc<state::State>, touched: &[Touched]) -> Vec<Rend
                 let service = service.map(|service| {
                     let mut shown = render::service(state, service);
                     shown.service_status = Some(render::service_status(state, service));
-                    shown
+                    render::service_in(detail, shown)
                 });
                 (id.to_string(), text(service.as_ref()))
             }

@@ -321,3 +321,53 @@ async fn explanations_say_what_waits_and_why() {
     assert_eq!(explained["Settled"], true, "{explained}");
     assert_eq!(client.get("/explain/service/nosuch").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_brief_watch_has_the_same_fields_in_the_same_places_and_no_environment() {
+    let client = Client::new(1);
+    let mut spec = service("web");
+    spec["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["PASSWORD=hunter2"]);
+    client.create(&spec).await;
+    let mut watch = client.stream("/watch?since=0&kinds=node,service,task&view=brief").await;
+    let all = watch.next().await.expect("everything");
+    assert!(!all.to_string().contains("hunter2"), "{all}");
+    let of = |kind: &str| {
+        let changes = all["Changes"].as_array().expect("changes").iter();
+        changes.filter(|c| c["Kind"] == kind).map(|c| c["Object"].clone()).next_back().expect(kind)
+    };
+    let (node, service, task) = (of("node"), of("service"), of("task"));
+    assert_eq!(node["Status"]["State"], "ready");
+    assert_eq!(service["Spec"]["Mode"]["Replicated"]["Replicas"], 2);
+    assert_eq!(service["ServiceStatus"]["RunningTasks"], 2);
+    assert_eq!(task["Spec"]["ContainerSpec"]["Image"], "demo/web:1");
+    assert_eq!(task["Status"]["State"], "running");
+    assert!(task["NetworksAttachments"].is_null());
+    // Whoever follows in full and whoever follows in brief at the same time each get their own.
+    let mut whole = client.stream("/watch?kinds=service").await;
+    whole.next().await.expect("the revision");
+    spec["Name"] = json!("other");
+    client.create(&spec).await;
+    assert!(whole.next().await.expect("a change").to_string().contains("hunter2"));
+    assert!(!watch.next().await.expect("a change").to_string().contains("hunter2"));
+    let refused = client.get("/watch?view=small").await;
+    assert_eq!(refused.message(), "view: \"small\" is neither whole nor brief");
+}
+
+#[tokio::test]
+async fn the_dashboard_is_served_beside_the_api_or_says_how_to_build_it() {
+    let client = Client::new(0);
+    let moved = client.get("/dashboard").await;
+    assert_eq!(moved.status, 308);
+    let page = client.get("/dashboard/").await;
+    assert_eq!((page.status, page.kind.as_str()), (200, "text/html; charset=utf-8"));
+    let built = page.text.contains("assets/");
+    assert!(built || page.text.contains("make web build"), "{}", page.text);
+    if built {
+        let script = page.text.split("src=\"./").nth(1).and_then(|rest| rest.split('"').next());
+        let script = client.get(&format!("/dashboard/{}", script.expect("a script"))).await;
+        assert_eq!((script.status, script.kind.as_str()), (200, "text/javascript; charset=utf-8"));
+    }
+    let settings = client.get("/dashboard/settings.json").await.ok();
+    assert_eq!(settings, json!({"api": "../", "readOnly": false, "logs": true}));
+    assert_eq!(client.get("/dashboard/../Cargo.toml").await.status, 404);
+}

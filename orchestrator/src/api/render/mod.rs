@@ -4,6 +4,7 @@
 //! shown with the desired state `shutdown` and the state `shutdown`, so that nobody sends it new
 //! work (decision 4). Our own clients ask for the states as they are ([`States::Exact`]).
 
+mod brief;
 mod defaults;
 mod network;
 mod node;
@@ -11,6 +12,7 @@ mod service;
 mod swarm;
 mod task;
 
+pub(super) use brief::{Detail, node as node_in, service as service_in};
 pub(super) use defaults::with_defaults;
 pub(super) use network::{network, predefined, services as network_services};
 pub(super) use node::node;

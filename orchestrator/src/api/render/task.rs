@@ -13,19 +13,32 @@ use model::spec::{ContainerSpec, Driver, IpamConfig, Labels, TaskSpec};
 use model::{NetworkId, ServiceId, TaskState};
 use orchestrator_core::state::State;
 
-use super::States;
+use super::{Detail, States, brief};
 
 /// Shows tasks of one state.
 pub(in crate::api) struct TaskView<'a> {
     state: &'a State,
     states: States,
+    detail: Detail,
     specs: BTreeMap<(ServiceId, TemplateVersion), Arc<TaskSpec>>,
     networks: BTreeMap<NetworkId, (Arc<AttachedNetwork>, u8)>,
 }
 
 impl<'a> TaskView<'a> {
     pub(in crate::api) fn new(state: &'a State, states: States) -> TaskView<'a> {
-        TaskView { state, states, specs: BTreeMap::new(), networks: BTreeMap::new() }
+        TaskView {
+            state,
+            states,
+            detail: Detail::Whole,
+            specs: BTreeMap::new(),
+            networks: BTreeMap::new(),
+        }
+    }
+
+    /// The same, showing so much of each task.
+    pub(in crate::api) fn in_detail(mut self, detail: Detail) -> TaskView<'a> {
+        self.detail = detail;
+        self
     }
 
     /// The task as clients see it.
@@ -50,7 +63,10 @@ impl<'a> TaskView<'a> {
             node_id: task.node.map(|n| n.to_string()).unwrap_or_default(),
             status: self.status(task),
             desired_state: desired_name(task.desired, is_job, self.states).to_owned(),
-            networks_attachments: task.attachments.iter().map(|a| self.attachment(*a)).collect(),
+            networks_attachments: match self.detail {
+                Detail::Whole => task.attachments.iter().map(|a| self.attachment(*a)).collect(),
+                Detail::Brief => Vec::new(),
+            },
             job_iteration: is_job.then_some(Index { index: task.job_iteration }),
             waiting: task.waiting.clone(),
             failures: task.restarts.in_a_row,
@@ -94,7 +110,11 @@ impl<'a> TaskView<'a> {
         }
         let service = self.state.service(task.service);
         let template = service.and_then(|s| s.templates.get(&task.template));
-        let mut spec = template.map(|t| t.task.clone()).unwrap_or_default();
+        let mut spec = match (template, self.detail) {
+            (None, _) => TaskSpec::default(),
+            (Some(template), Detail::Whole) => template.task.clone(),
+            (Some(template), Detail::Brief) => brief::task_spec(&template.task),
+        };
         spec.container_spec.get_or_insert_with(ContainerSpec::default);
         let spec = Arc::new(spec);
         self.specs.insert(key, spec.clone());
