@@ -12,8 +12,16 @@ help: ## this list
 deps:
 	@scripts/install-deps.sh
 
+.PHONY: web
+web: ## the web pages (needs Node; without it the programs have none)
+	@scripts/web.sh build
+
+.PHONY: test-web
+test-web: ## the web pages' tests, in a headless Chromium
+	@scripts/web.sh test
+
 .PHONY: build
-build: ## the programs, optimised, under target/
+build: web ## the programs, optimised, under target/
 	$(CARGO) build --release -p orchestrator -p agent -p swarmctl -p sample-services
 
 .PHONY: demo
@@ -35,5 +43,5 @@ bench-quick: deps build ## the same, shorter
 	@scripts/bench.sh --quick
 
 .PHONY: dist
-dist: deps ## static programs under dist/
+dist: deps web ## static programs under dist/
 	@scripts/dist.sh

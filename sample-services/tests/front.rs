@@ -67,12 +67,10 @@ async fn paths_lead_to_their_services_and_everything_else_to_the_page() {
     let list = gateway.get("/Customers?limit=1").await;
     assert_eq!(list.header("x-total-count"), "1", "query and headers pass");
     assert_eq!(gateway.put("/Customers", "{}").await.status, StatusCode::BAD_REQUEST);
-    for path in ["/", "/app.js", "/style.css"] {
-        let asset = gateway.get(path).await;
-        assert_eq!(asset.status, StatusCode::OK, "{path}");
-        assert_eq!(asset.header("x-instance"), "service-host");
-        assert!(asset.header("content-security-policy").starts_with("default-src 'self'"));
-    }
+    let asset = gateway.get("/").await;
+    assert_eq!(asset.status, StatusCode::OK);
+    assert_eq!(asset.header("x-instance"), "service-host");
+    assert!(asset.header("content-security-policy").starts_with("default-src 'self'"));
     let missing = gateway.get("/nothing").await;
     assert_eq!(
         (missing.status.as_u16(), &missing.body["error"]),
@@ -81,10 +79,18 @@ async fn paths_lead_to_their_services_and_everything_else_to_the_page() {
 }
 
 #[tokio::test]
-async fn a_page_that_has_not_changed_is_not_sent_again() {
+async fn a_page_is_whole_and_not_sent_again_or_says_how_to_build_it() {
     let page = served(webapp::router()).await;
-    let tag = page.get("/app.js").await.header("etag").to_owned();
-    let request = HttpRequest::get("/app.js").header("if-none-match", tag);
+    let index = page.get("/").await;
+    if index.header("etag").is_empty() {
+        assert!(index.text.contains("make web build"), "{}", index.text);
+        return;
+    }
+    let script = index.text.split("src=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let script = page.get(script.expect("a script")).await;
+    assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    assert!(script.header("cache-control").contains("immutable"));
+    let request = HttpRequest::get("/").header("if-none-match", index.header("etag"));
     let request = request.body(Full::default()).expect("a request");
     let answer = common::send(&page.base(), request).await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
@@ -225,11 +231,76 @@ async fn bodies_stream_through_in_both_directions() {
     assert!(answer.frame().await.is_none());
 }
 
-/// A manager's API, or an engine's, with these answers.
-async fn engine(answers: Value) -> Served {
+async fn viz_of(docker_host: &str) -> Served {
+    let router = viz::router(docker_host.parse().expect("an address"));
+    Served::start(Instance::new("viz", "viz-host".into(), "1".into()), router).await
+}
+
+/// The first line of a stream that goes on.
+async fn first_line(viz: &Served, path: &str) -> Value {
+    let request = HttpRequest::get(path).body(Full::<Bytes>::default()).expect("a request");
+    let answer = client::send(&viz.base(), request).await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK);
+    let mut body = answer.into_body();
+    let mut text = String::new();
+    while !text.contains('\n') {
+        let frame = body.frame().await.expect("not over").expect("no error");
+        text.push_str(std::str::from_utf8(&frame.into_data().expect("data")).expect("text"));
+    }
+    serde_json::from_str(text.lines().next().expect("a line")).expect("JSON")
+}
+
+#[tokio::test]
+async fn viz_passes_on_the_brief_watch_and_nothing_that_changes_or_tells_more() {
+    let manager = served(Router::new().fallback(async |request: Request| {
+        let asked = format!("{} {}", request.method(), request.uri());
+        format!("{}\n", json!({ "asked": asked }))
+    }))
+    .await;
+    let viz = viz_of(&format!("tcp://{}", manager.address)).await;
+    for (path, asked) in [
+        ("/api/watch", "GET /watch?kinds=node,service,task&view=brief&since=0"),
+        (
+            "/api/watch?since=17&kinds=secret&view=whole",
+            "GET /watch?kinds=node,service,task&view=brief&since=17",
+        ),
+        (
+            "/api/events?since=1.5&filters=x",
+            "GET /events?filters=%7B%22scope%22%3A%5B%22swarm%22%5D%7D&since=1.5",
+        ),
+        ("/api/explain/service/abc123", "GET /explain/service/abc123"),
+    ] {
+        assert_eq!(first_line(&viz, path).await["asked"], asked, "{path}");
+    }
+    for path in [
+        "/api/services",
+        "/api/services/abc/logs?stdout=1",
+        "/api/secrets",
+        "/api/containers/json",
+        "/api/explain/secret/abc",
+        "/api/explain/service/..%2f..%2fsecrets",
+        "/api/../secrets",
+    ] {
+        assert_eq!(viz.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(viz.get("/api/watch?since=0%26kinds=secret").await.status, StatusCode::BAD_REQUEST);
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = ask(&viz.base(), method, "/api/watch", "{}").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+    }
+    let settings = viz.get("/settings.json").await.body;
+    assert_eq!(settings, json!({"api": "api/", "readOnly": true, "logs": false}));
+}
+
+/// Docker's own: it knows no `/watch`.
+async fn docker(answers: Value) -> Served {
     served(Router::new().fallback(async move |request: Request| {
         match answers.get(request.uri().path()) {
             Some(answer) => axum::Json(answer.clone()).into_response(),
+            None if request.uri().path() == "/watch" => {
+                (StatusCode::NOT_FOUND, axum::Json(json!({"message": "page not found"})))
+                    .into_response()
+            }
             None => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"message": "no manager"})))
                 .into_response(),
         }
@@ -237,15 +308,9 @@ async fn engine(answers: Value) -> Served {
     .await
 }
 
-async fn viz_of(docker_host: &str) -> Served {
-    let router = viz::router(docker_host.parse().expect("an address"));
-    Served::start(Instance::new("viz", "viz-host".into(), "1".into()), router).await
-}
-
 #[tokio::test]
-async fn the_picture_shows_nodes_with_their_tasks() {
-    let manager = engine(json!({
-        "/info": {"Name": "m1", "Swarm": {"ControlAvailable": true}},
+async fn docker_s_own_swarm_is_shown_from_its_lists() {
+    let manager = docker(json!({
         "/nodes": [{"ID": "n1", "Description": {"Hostname": "w1"}}],
         "/services": [{"ID": "s1", "Spec": {"Name": "web"}}],
         "/tasks": [{"ID": "t1", "ServiceID": "s1", "NodeID": "n1", "DesiredState": "running",
@@ -253,36 +318,35 @@ async fn the_picture_shows_nodes_with_their_tasks() {
     }))
     .await;
     let viz = viz_of(&format!("tcp://{}", manager.address)).await;
-    let picture = viz.get("/cluster.json").await.body;
-    assert_eq!(picture["manager"], true);
-    assert_eq!(picture["nodes"][0]["tasks"][0]["service"], "web");
-    assert!(viz.get("/").await.text.contains("/viz.js"));
+    let line = first_line(&viz, "/api/watch?since=0").await;
+    assert_eq!((&line["Reset"], &line["Revision"]), (&json!(true), &json!(1)));
+    let kinds = line["Changes"].as_array().expect("changes").iter().map(|c| c["Kind"].clone());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["node", "service", "task"]);
 }
 
 #[tokio::test]
 async fn a_plain_engine_is_shown_as_what_it_is() {
-    let engine = engine(json!({
-        "/info": {"Name": "laptop", "Swarm": {"LocalNodeState": "inactive"}},
+    let engine = docker(json!({
+        "/info": {"ID": "e", "Name": "laptop", "Swarm": {"LocalNodeState": "inactive"}},
         "/containers/json": [{"Id": "c1", "Names": ["/db"], "State": "running"}],
     }))
     .await;
     let viz = viz_of(&format!("tcp://{}", engine.address)).await;
-    let picture = viz.get("/cluster.json").await.body;
-    assert_eq!(picture["manager"], false);
-    assert!(picture["note"].as_str().expect("a note").contains("plain Docker Engine"));
-    assert_eq!(picture["nodes"][0]["tasks"][0]["service"], "db");
+    let line = first_line(&viz, "/api/watch").await;
+    assert_eq!(line["Changes"][0]["Object"]["Spec"]["Role"], "engine, no manager");
+    assert_eq!(line["Changes"][1]["Object"]["Spec"]["Name"], "db");
 }
 
 #[tokio::test]
 async fn without_an_engine_the_page_is_there_and_says_why_it_shows_nothing() {
     let viz = viz_of("unix:///nowhere/docker.sock").await;
     assert_eq!(viz.get("/").await.status, StatusCode::OK);
-    let answer = viz.get("/cluster.json").await;
+    let answer = viz.get("/api/watch").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["error"], "the engine at /nowhere/docker.sock cannot be asked");
-    let refusing = engine(json!({"/info": {"Swarm": {"ControlAvailable": true}}})).await;
+    let refusing = docker(json!({})).await;
     let viz = viz_of(&format!("tcp://{}", refusing.address)).await;
-    let reason = viz.get("/cluster.json").await.body["reason"].clone();
+    let reason = viz.get("/api/watch").await.body["reason"].clone();
     assert!(reason.as_str().expect("a reason").ends_with("answered with 503: no manager"));
 }
 

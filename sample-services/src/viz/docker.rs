@@ -6,8 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
@@ -30,7 +31,7 @@ pub enum EngineError {
     #[error(transparent)]
     Send(#[from] SendError),
     #[error("GET {path} was answered with {status}: {message}")]
-    Refused { path: &'static str, status: u16, message: String },
+    Refused { path: String, status: u16, message: String },
 }
 
 impl FromStr for Engine {
@@ -54,31 +55,49 @@ impl fmt::Display for Engine {
 }
 
 impl Engine {
+    /// The whole answer.
+    ///
     /// # Errors
     /// [`EngineError`] for no answer, or one that is not 200.
-    pub async fn get(&self, path: &'static str) -> Result<Value, EngineError> {
+    pub async fn get(&self, path: &str) -> Result<Value, EngineError> {
+        let all = async {
+            let answer = self.stream(path).await?;
+            let body = client::whole(answer).await?.into_body();
+            Ok(serde_json::from_slice(&body).unwrap_or_default())
+        };
+        tokio::time::timeout(LIMIT, all).await.map_err(|_| SendError::Timeout(LIMIT))?
+    }
+
+    /// The answer as soon as its head is there; the body streams.
+    ///
+    /// # Errors
+    /// [`EngineError`] for no answer, or one that is not 200.
+    pub async fn stream(&self, path: &str) -> Result<Response<Incoming>, EngineError> {
         let request = Request::get(path).body(Empty::<Bytes>::new());
-        let request = request.expect("the paths asked for are constants");
-        let answer = match self {
-            Self::Tcp(base) => client::fetch(base, request, LIMIT).await?,
-            Self::Socket(socket) => {
-                let connected = UnixStream::connect(socket).await;
-                let stream = connected.map_err(|error| EngineError::Connect {
-                    path: socket.display().to_string(),
-                    reason: error.kind().to_string(),
-                })?;
-                let all = async {
-                    client::whole(client::exchange(stream, "docker", request).await?).await
-                };
-                let late = |_| SendError::Timeout(LIMIT);
-                tokio::time::timeout(LIMIT, all).await.map_err(late)??
+        let request = request.expect("the paths asked for are made here, of plain characters");
+        let head = async {
+            match self {
+                Self::Tcp(base) => Ok(client::send(base, request).await?),
+                Self::Socket(socket) => {
+                    let connected = UnixStream::connect(socket).await;
+                    let stream = connected.map_err(|error| EngineError::Connect {
+                        path: socket.display().to_string(),
+                        reason: error.kind().to_string(),
+                    })?;
+                    Ok::<_, EngineError>(client::exchange(stream, "docker", request).await?)
+                }
             }
         };
-        let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        if answer.status() != 200 {
-            let message = body["message"].as_str().unwrap_or("no reason given").trim().to_owned();
-            return Err(EngineError::Refused { path, status: answer.status().as_u16(), message });
+        let late = |_| SendError::Timeout(LIMIT);
+        let answer = tokio::time::timeout(LIMIT, head).await.map_err(late)??;
+        if answer.status() == 200 {
+            return Ok(answer);
         }
-        Ok(body)
+        let status = answer.status().as_u16();
+        let body = tokio::time::timeout(LIMIT, client::whole(answer)).await.map_err(late)??;
+        let body: Value = serde_json::from_slice(body.body()).unwrap_or_default();
+        let message = body["message"].as_str().unwrap_or("no reason given").trim().to_owned();
+        let path = path.split('?').next().unwrap_or_default().to_owned();
+        Err(EngineError::Refused { path, status, message })
     }
 }

@@ -1,54 +1,43 @@
-//! viz: the cluster as a picture, from the Docker API behind a mounted socket.
+//! viz: the orchestrator's dashboard, read-only, from the API behind a mounted socket.
+//!
+//! Published without a password, so it passes on as little as the page needs: three paths, by GET,
+//! with parameters that it writes itself. Logs, environment variables, configs and everything that
+//! changes the cluster stay behind the socket. Where the socket is not our cluster's but Docker's own,
+//! [`lists`] makes the same stream of Docker's lists.
 
 mod docker;
-mod picture;
+mod lists;
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::Value;
-use tokio::sync::Mutex;
+use http::{HeaderName, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::{Problem, serve};
-use crate::pages::{self, Asset};
+use crate::pages::{self, Files};
 use crate::settings::{self, Instance};
 use docker::EngineError;
 
 pub use docker::Engine;
 
-/// How long a picture is shown to everyone who asks: browsers ask once a second, and however many
-/// there are, the manager is asked no more often than twice.
-const FRESH: Duration = Duration::from_millis(500);
+const PAGE: Files = include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 
-const ASSETS: [Asset; 4] = [
-    Asset {
-        path: "/",
-        kind: "text/html; charset=utf-8",
-        content: include_str!("../../viz/index.html"),
-    },
-    Asset {
-        path: "/viz.js",
-        kind: "text/javascript; charset=utf-8",
-        content: include_str!("../../viz/viz.js"),
-    },
-    Asset {
-        path: "/viz.css",
-        kind: "text/css; charset=utf-8",
-        content: include_str!("../../viz/viz.css"),
-    },
-    Asset {
-        path: "/favicon.ico",
-        kind: "image/svg+xml",
-        content: include_str!("../../viz/icon.svg"),
-    },
-];
+/// Streams at once, two for each reader. The cluster pays for each of them; anyone may ask.
+const STREAMS: usize = 256;
+
+/// Events of the cluster, not of the engine that the socket belongs to.
+const OF_CLUSTER: &str = "%7B%22scope%22%3A%5B%22swarm%22%5D%7D";
 
 struct Viz {
     engine: Engine,
-    last: Mutex<Option<(Instant, Value)>>,
+    streams: Arc<Semaphore>,
 }
 
 pub async fn run() -> anyhow::Result<()> {
@@ -57,41 +46,128 @@ pub async fn run() -> anyhow::Result<()> {
 }
 
 pub fn router(engine: Engine) -> Router {
-    let router = serve::router().route("/ready", get(ready)).route("/cluster.json", get(cluster));
-    pages::serve(router, &ASSETS).with_state(Arc::new(Viz { engine, last: Mutex::default() }))
+    let router = serve::router()
+        .route("/ready", get(ready))
+        .route("/settings.json", get(settings_of_page))
+        .route("/api/watch", get(watch))
+        .route("/api/events", get(events))
+        .route("/api/explain/{kind}/{id}", get(explain));
+    let viz = Viz { engine, streams: Arc::new(Semaphore::new(STREAMS)) };
+    pages::serve(router, PAGE).with_state(Arc::new(viz))
 }
 
 /// Without an engine there is still a page to show, which says so.
 async fn ready() -> Json<Value> {
-    Json(serde_json::json!({"ready": true}))
+    Json(json!({"ready": true}))
 }
 
-async fn cluster(State(viz): State<Arc<Viz>>) -> Result<Json<Value>, Problem> {
-    let mut last = viz.last.lock().await;
-    if let Some((at, picture)) = last.as_ref()
-        && at.elapsed() < FRESH
-    {
-        return Ok(Json(picture.clone()));
+async fn settings_of_page() -> Json<Value> {
+    Json(json!({"api": "api/", "readOnly": true, "logs": false}))
+}
+
+type Parameters = Query<HashMap<String, String>>;
+
+async fn watch(State(viz): State<Arc<Viz>>, asked: Parameters) -> Result<Response, Problem> {
+    let since = number(&asked, "since")?.unwrap_or_else(|| "0".to_owned());
+    let permit = viz.stream()?;
+    let path = format!("/watch?kinds=node,service,task&view=brief&since={since}");
+    match viz.engine.stream(&path).await {
+        // Whoever knows no such path is Docker itself.
+        Err(EngineError::Refused { status: 404, .. }) => {
+            let first = lists::look(&viz.engine).await.map_err(|error| viz.away(&error))?;
+            Ok(lists::follow(viz.engine.clone(), first, permit))
+        }
+        answer => viz.pass_on(answer, permit),
     }
-    let picture = look(&viz.engine).await.map_err(|error| {
-        Problem::unavailable(format!("{} cannot be asked", viz.engine), error.to_string())
-    })?;
-    *last = Some((Instant::now(), picture.clone()));
-    Ok(Json(picture))
 }
 
-/// Whoever tells about nodes is a manager; who refuses is asked for its own containers.
-async fn look(engine: &Engine) -> Result<Value, EngineError> {
-    let info = engine.get("/info").await?;
-    match engine.get("/nodes").await {
-        Ok(nodes) => {
-            let (services, tasks) =
-                tokio::try_join!(engine.get("/services"), engine.get("/tasks"))?;
-            Ok(picture::of_cluster(&info, &nodes, &services, &tasks))
+async fn events(State(viz): State<Arc<Viz>>, asked: Parameters) -> Result<Response, Problem> {
+    let since = number(&asked, "since")?.map(|at| format!("&since={at}")).unwrap_or_default();
+    let permit = viz.stream()?;
+    let answer = viz.engine.stream(&format!("/events?filters={OF_CLUSTER}{since}")).await;
+    viz.pass_on(answer, permit)
+}
+
+async fn explain(
+    State(viz): State<Arc<Viz>>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let known = matches!(kind.as_str(), "service" | "task" | "node");
+    let plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !known || !plain {
+        return Err(Problem::not_found(format!("there is no {kind} {id}")));
+    }
+    let permit = viz.stream()?;
+    viz.pass_on(viz.engine.stream(&format!("/explain/{kind}/{id}")).await, permit)
+}
+
+/// A parameter that is a number, perhaps with decimals, as it was written.
+fn number(asked: &Parameters, name: &'static str) -> Result<Option<String>, Problem> {
+    match asked.get(name) {
+        None => Ok(None),
+        Some(text)
+            if (1..=24).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') =>
+        {
+            Ok(Some(text.clone()))
         }
-        Err(EngineError::Refused { .. }) => {
-            Ok(picture::of_engine(&info, &engine.get("/containers/json").await?))
+        Some(_) => Err(Problem::invalid([(name, "must be a number".to_owned())].into())),
+    }
+}
+
+impl Viz {
+    fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Problem::unavailable("too many readers", format!("{STREAMS} streams are open"))
+        })
+    }
+
+    fn away(&self, error: &EngineError) -> Problem {
+        Problem::unavailable(format!("{} cannot be asked", self.engine), error.to_string())
+    }
+
+    /// The answer as it comes; refusals that tell the page what to do keep their status.
+    fn pass_on(
+        &self,
+        answer: Result<http::Response<hyper::body::Incoming>, EngineError>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Response, Problem> {
+        match answer {
+            Ok(answer) => {
+                Ok(streaming(Body::new(Kept { body: answer.into_body(), _permit: permit })))
+            }
+            Err(EngineError::Refused { status: 410, message, .. }) => {
+                Ok((StatusCode::GONE, Json(json!({"error": message}))).into_response())
+            }
+            Err(EngineError::Refused { status: 404, message, .. }) => {
+                Err(Problem::not_found(message))
+            }
+            Err(error) => Err(self.away(&error)),
         }
-        Err(error @ (EngineError::Connect { .. } | EngineError::Send(_))) => Err(error),
+    }
+}
+
+/// What the browser is told of every stream.
+fn streaming(body: Body) -> Response {
+    let about: [(HeaderName, &str); 2] =
+        [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (about, body).into_response()
+}
+
+/// A body that holds its place among the streams until it ends.
+struct Kept {
+    body: hyper::body::Incoming,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl hyper::body::Body for Kept {
+    type Data = bytes::Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, hyper::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(context)
     }
 }

@@ -1,0 +1,6 @@
+// Begins: the whole page is one component.
+import { createApp } from "vue";
+import App from "./App.vue";
+import "./style.css";
+
+createApp(App).mount("#app");

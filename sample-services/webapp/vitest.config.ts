@@ -1,0 +1,4 @@
+// Unit tests: without a browser.
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({ test: { include: ["src/**/*.test.ts"] } });
