@@ -27,12 +27,18 @@ needed=(
   redis-server:redis-server
 )
 
+# What something is better with: tried, and gone without where it cannot be had.
+wished=(
+  nginx:nginx # the demo's gateway; without it, our own proxy
+)
+
 [ "$(uname -s)" = Linux ] || die "the demo runs lab hosts in Linux namespaces; this is $(uname -s), use a Linux machine"
 
 # Not every user's PATH leads to where daemons lie.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 missing=()
+wanted=()
 for pair in "${needed[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
 done
@@ -40,7 +46,11 @@ command -v cc >/dev/null || missing+=(build-essential)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 mapfile -t missing < <(printf '%s\n' ${missing[@]+"${missing[@]}"} | sort -u | sed '/^$/d')
 
-if [ "${#missing[@]}" -gt 0 ]; then
+for pair in "${wished[@]}"; do
+  command -v "${pair%%:*}" >/dev/null || wanted+=("${pair#*:}")
+done
+
+if [ "${#missing[@]}" -gt 0 ] || { [ "${#wanted[@]}" -gt 0 ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }; then
   command -v apt-get >/dev/null || die "there is no apt-get here; install by hand: ${missing[*]}"
   [ "$(id -u)" -eq 0 ] || die "must run as root to install: ${missing[*]}"
   log=$(mktemp)
@@ -57,9 +67,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
   fi
-  say "installing ${missing[*]}"
+  say "installing" ${missing[@]+"${missing[@]}"} ${wanted[@]+"${wanted[@]}"}
   export DEBIAN_FRONTEND=noninteractive
   install() {
+    [ "${#missing[@]}" -gt 0 ] || return 0
     apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >"$log" 2>&1 || return
     # Newer releases keep the client in a package of its own.
     command -v docker >/dev/null || apt-get install --yes --quiet docker-cli >>"$log" 2>&1
@@ -72,12 +83,18 @@ if [ "${#missing[@]}" -gt 0 ]; then
       die "apt-get could not install ${missing[*]}; is there a network, or a mirror?"
     fi
   fi
+  for package in ${wanted[@]+"${wanted[@]}"}; do
+    apt-get install --yes --quiet --no-install-recommends "$package" >>"$log" 2>&1 ||
+      { apt-get update --quiet >>"$log" 2>&1 && apt-get install --yes --quiet --no-install-recommends "$package" >>"$log" 2>&1; } ||
+      say "going on without $package, which apt-get could not install"
+  done
   # A machine with systemd would start them at its next boot.
   if [ -d /run/systemd/system ]; then
-    for package in "${missing[@]}"; do
+    for package in ${missing[@]+"${missing[@]}"} ${wanted[@]+"${wanted[@]}"}; do
       case $package in
         docker.io) systemctl disable --quiet docker.service docker.socket containerd.service || true ;;
         redis-server) systemctl disable --quiet redis-server.service || true ;;
+        nginx) systemctl disable --quiet nginx.service || true ;;
       esac
     done
   fi

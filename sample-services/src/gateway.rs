@@ -1,5 +1,5 @@
 //! The api-gateway: `/Customers`, `/Products` and `/Invoices` go to their services, all else to the
-//! web page.
+//! web page. Used where there is no nginx; `nginx` does the same in nginx's words.
 //!
 //! Each request gets a connection of its own to an address looked up just then, so it meets the
 //! tasks that are there now. What was certainly not sent is tried again; what may have been sent
@@ -68,15 +68,7 @@ struct Gateway {
 }
 
 pub async fn run() -> anyhow::Result<()> {
-    let base = |name, default| -> anyhow::Result<Base> {
-        settings::text(name, default).parse().with_context(|| format!("variable {name}"))
-    };
-    let routes = Routes {
-        customers: base("CUSTOMERS_API", "http://customers:8080")?,
-        products: base("PRODUCTS_API", "http://products:8080")?,
-        invoices: base("INVOICES_API", "http://invoices:8080")?,
-        webapp: base("WEBAPP", "http://webapp:80")?,
-    };
+    let routes = Routes::from_env()?;
     let instance = Instance::from_env("api-gateway");
     serve::run(Arc::clone(&instance), router(instance, routes), 80).await
 }
@@ -89,6 +81,22 @@ pub fn router(instance: Arc<Instance>, routes: Routes) -> Router {
 }
 
 impl Routes {
+    /// From `CUSTOMERS_API`, `PRODUCTS_API`, `INVOICES_API`, `WEBAPP`.
+    ///
+    /// # Errors
+    /// The variable that is no base address.
+    pub fn from_env() -> anyhow::Result<Routes> {
+        let base = |name, default| -> anyhow::Result<Base> {
+            settings::text(name, default).parse().with_context(|| format!("variable {name}"))
+        };
+        Ok(Routes {
+            customers: base("CUSTOMERS_API", "http://customers:8080")?,
+            products: base("PRODUCTS_API", "http://products:8080")?,
+            invoices: base("INVOICES_API", "http://invoices:8080")?,
+            webapp: base("WEBAPP", "http://webapp:80")?,
+        })
+    }
+
     /// The service that a path belongs to: by its first segment.
     fn of(&self, path: &str) -> (&'static str, &Base) {
         match path.split('/').nth(1) {

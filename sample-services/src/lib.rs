@@ -13,6 +13,7 @@ pub mod http;
 pub mod images;
 pub mod invoices;
 pub mod metrics;
+pub mod nginx;
 pub mod pages;
 pub mod probe;
 pub mod products;

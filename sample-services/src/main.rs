@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sample_services::{customers, gateway, http, images, invoices, probe, products, viz, webapp};
+use sample_services::{
+    customers, gateway, http, images, invoices, nginx, probe, products, viz, webapp,
+};
 
 fn main() -> ExitCode {
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
@@ -28,6 +30,9 @@ fn main() -> ExitCode {
 fn start(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     if name == "images" {
         return images::command::run(arguments).map(|()| ExitCode::SUCCESS);
+    }
+    if name == "api-gateway" && Path::new(nginx::PROGRAM).is_file() {
+        return nginx::become_nginx().map(|()| ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).min(4))

@@ -79,9 +79,26 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The images of the demo stack, with `program` in them. Without Redis.
+    /// The images of the demo stack, with `program` in them, the gateway with nginx where there is
+    /// one. Without Redis.
     pub fn demo(program: &[u8]) -> Self {
-        Self::of(program, &DEMO)
+        let mut all = Self::of(program, &DEMO);
+        match nginx_layer() {
+            Ok(layer) => {
+                all.layers.push(layer);
+                let gateways = all
+                    .images
+                    .iter_mut()
+                    .filter(|image| image.config.entrypoint == ["/bin/api-gateway"]);
+                for image in gateways {
+                    image.layers.insert(0, 1);
+                    // nginx finishes what it has and ends; SIGTERM breaks it off.
+                    "SIGQUIT".clone_into(&mut image.config.stop_signal);
+                }
+            }
+            Err(error) => eprintln!("images: the api-gateway is not nginx but our own: {error:#}"),
+        }
+        all
     }
 
     /// The test image.
@@ -173,6 +190,15 @@ fn base() -> Tree {
     tree
 }
 
+/// nginx of Debian's package; the program that is in every image writes its configuration.
+fn nginx_layer() -> anyhow::Result<Layer> {
+    let path = debian::find("nginx").context("nginx is not installed (apt-get install nginx)")?;
+    let mut tree = Tree::default();
+    debian::add_program(&mut tree, &path)?;
+    let version = debian::package_version("nginx").unwrap_or_default();
+    Ok(Layer { tree, made_by: format!("nginx {version} of Debian, with its libraries") })
+}
+
 /// Programs in the Redis image besides Redis, for health checks written for a shell.
 const TOOLS: [&str; 7] = ["grep", "cat", "ls", "sleep", "env", "head", "id"];
 
@@ -223,7 +249,7 @@ fn redis_image() -> Image {
         exposed_ports: BTreeMap::from([("6379/tcp".to_owned(), Empty {})]),
         volumes: BTreeMap::from([("/data".to_owned(), Empty {})]),
         labels: labels("redis", &version),
-        healthcheck: None,
+        ..Config::default()
     };
     Image { tags: vec!["redis:latest".to_owned()], layers: vec![0], config }
 }

@@ -37,8 +37,17 @@ pub fn write(catalogue: &Catalogue, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn stage_text(stage: &str, image: &Image) -> String {
-    let Config { env, entrypoint, cmd, working_dir, exposed_ports, volumes, healthcheck, labels } =
-        &image.config;
+    let Config {
+        env,
+        entrypoint,
+        cmd,
+        working_dir,
+        stop_signal,
+        exposed_ports,
+        volumes,
+        healthcheck,
+        labels,
+    } = &image.config;
     let list = |words: &[String]| serde_json::to_string(words).expect("texts are JSON");
     let mut lines = vec![format!("FROM scratch AS {stage}")];
     lines.extend(image.layers.iter().map(|layer| format!("ADD layer-{layer}.tar /")));
@@ -47,6 +56,9 @@ fn stage_text(stage: &str, image: &Image) -> String {
     lines.extend(exposed_ports.keys().map(|port| format!("EXPOSE {port}")));
     lines.extend(volumes.keys().map(|path| format!("VOLUME {path}")));
     lines.push(format!("WORKDIR {working_dir}"));
+    if !stop_signal.is_empty() {
+        lines.push(format!("STOPSIGNAL {stop_signal}"));
+    }
     if let Some(check) = healthcheck {
         // StartInterval is left out: engines before 25 refuse a Dockerfile that has it.
         lines.push(format!(

@@ -44,6 +44,9 @@ pub struct Config {
     pub cmd: Vec<String>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
+    /// What asks the program to end, where that is not SIGTERM.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stop_signal: String,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, Empty>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

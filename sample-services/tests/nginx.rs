@@ -1,0 +1,180 @@
+//! The gateway as nginx, a real one: routes, ids, limits, and what it says when a service is away.
+//!
+//! Passes without looking where nginx is not installed; the gateway is our own there.
+
+mod common;
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use common::{Served, ask, base, free_port};
+use http::{Request as HttpRequest, StatusCode};
+use http_body_util::Full;
+use sample_services::gateway::Routes;
+use sample_services::http::client::Base;
+use sample_services::nginx::{self, Settings};
+use sample_services::settings::Instance;
+use serde_json::json;
+use tempfile::TempDir;
+
+struct Nginx {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Nginx {
+    async fn start(routes: Routes, rate: u32) -> Option<Nginx> {
+        if !Path::new(nginx::PROGRAM).is_file() {
+            eprintln!("nginx is not installed: nothing to test");
+            return None;
+        }
+        let folder = TempDir::new().expect("a folder");
+        let port = free_port();
+        let text = nginx::config(&Settings {
+            routes,
+            resolver: None,
+            port,
+            rate,
+            folder: folder.path().display().to_string(),
+            version: "1".into(),
+        });
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, text).expect("written");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
+        let mut command = nginx::command(&file);
+        let process = command.stdout(Stdio::null()).stderr(log).spawn().expect("nginx starts");
+        let mut nginx = Nginx { process, port, _folder: folder };
+        let limit = Instant::now() + Duration::from_secs(20);
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            let ended = nginx.process.try_wait().expect("a child");
+            let log = std::fs::read_to_string(nginx._folder.path().join("log"));
+            assert!(ended.is_none() && Instant::now() < limit, "nginx: {log:?}");
+            tokio::task::yield_now().await;
+        }
+        Some(nginx)
+    }
+
+    fn base(&self) -> Base {
+        base(self.port)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // The master takes its workers along; a kill would leave them.
+        let pid = self.process.id().to_string();
+        let _ = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        let _ = self.process.wait();
+    }
+}
+
+/// Says which service it is, and what it was asked.
+async fn mirror(name: &'static str) -> Served {
+    let router = Router::new().fallback(async move |request: Request| {
+        let header = |name| request.headers().get(name).map_or("", |v| v.to_str().expect("plain"));
+        axum::Json(json!({
+            "service": name,
+            "path": request.uri().to_string(),
+            "correlation": header("x-correlation-id"),
+            "for": header("x-forwarded-for"),
+            "host": header("host"),
+        }))
+    });
+    Served::start(Instance::new(name, format!("{name}-host"), "7".into()), router).await
+}
+
+#[tokio::test]
+async fn paths_lead_to_their_services_with_query_client_and_correlation_id() {
+    let (customers, page) = (mirror("customers").await, mirror("webapp").await);
+    let gone = base(free_port());
+    let routes = Routes {
+        customers: customers.base(),
+        products: gone.clone(),
+        invoices: gone,
+        webapp: page.base(),
+    };
+    let Some(nginx) = Nginx::start(routes, 0).await else { return };
+    for (path, service) in [
+        ("/Customers", "customers"),
+        ("/Customers/1?limit=2&x=%20", "customers"),
+        ("/", "webapp"),
+        ("/Customersx", "webapp"),
+        ("/static/Customers", "webapp"),
+    ] {
+        let answer = ask(&nginx.base(), "GET", path, "").await;
+        assert_eq!(
+            (&answer.body["service"], &answer.body["path"]),
+            (&json!(service), &json!(path))
+        );
+        assert_eq!(answer.header("x-instance"), format!("{service}-host"));
+        assert!(!answer.header("x-gateway").is_empty());
+    }
+    let request = HttpRequest::get("/Customers")
+        .header("x-correlation-id", "order-17")
+        .header("x-forwarded-for", "192.0.2.7")
+        .header("host", "demo.example");
+    let answer =
+        common::send(&nginx.base(), request.body(Full::default()).expect("a request")).await;
+    assert_eq!(answer.body["correlation"], "order-17");
+    assert_eq!(answer.body["for"], "192.0.2.7, 127.0.0.1");
+    assert_eq!(answer.body["host"], "demo.example");
+    let ids: Vec<_> = answer.headers.get_all("x-correlation-id").iter().collect();
+    assert_eq!(ids, ["order-17"]);
+    let made = ask(&nginx.base(), "GET", "/Customers", "").await;
+    assert_eq!(made.body["correlation"].as_str().map(str::len), Some(32));
+    assert_eq!(ask(&nginx.base(), "GET", "/health", "").await.body, json!({"healthy": true}));
+}
+
+#[tokio::test]
+async fn a_service_that_is_away_is_named_as_json_and_its_own_refusals_pass() {
+    let refusing = Router::new().fallback(async || {
+        (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"error": "my database is away"})))
+    });
+    let instance = Instance::new("invoices", "invoices-host".into(), "1".into());
+    let invoices = Served::start(instance, refusing).await;
+    let gone = base(free_port());
+    let routes = Routes {
+        customers: gone.clone(),
+        products: gone.clone(),
+        invoices: invoices.base(),
+        webapp: gone,
+    };
+    let Some(nginx) = Nginx::start(routes, 0).await else { return };
+    for method in ["GET", "PUT"] {
+        let answer = ask(&nginx.base(), method, "/Products", "{}").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{method}: {}", answer.text);
+        assert_eq!(answer.body["error"], "products cannot be reached", "{method}");
+        assert_eq!(answer.header("retry-after"), "1");
+        assert!(!answer.header("x-correlation-id").is_empty());
+    }
+    let own = ask(&nginx.base(), "GET", "/Invoices", "").await;
+    assert_eq!(own.body["error"], "my database is away");
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_fast_is_told_so() {
+    let page = mirror("webapp").await;
+    let routes = Routes {
+        customers: page.base(),
+        products: page.base(),
+        invoices: page.base(),
+        webapp: page.base(),
+    };
+    let Some(nginx) = Nginx::start(routes, 1).await else { return };
+    let mut refused = None;
+    // One a second and two more at once: the fourth at the latest, however slow this machine is.
+    for _ in 0..50 {
+        let answer = ask(&nginx.base(), "GET", "/", "").await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("refused");
+    assert_eq!(refused.body["error"], "too many requests");
+    assert_eq!(refused.header("retry-after"), "1");
+}
