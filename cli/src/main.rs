@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::client::{Client, default_host};
 use swarmctl::commands::{
-    cluster, completion, deploy, events, exec, explain, job, network, node, secret, service, stack,
-    task, top, version, volume,
+    cluster, completion, dashboard, deploy, events, exec, explain, job, network, node, secret,
+    service, stack, task, top, version, volume,
 };
 use swarmctl::{lab, logs};
 
@@ -76,6 +76,8 @@ enum Command {
     Version(version::VersionArgs),
     /// Print what a shell needs to complete commands, flags and names
     Completion(completion::CompletionArgs),
+    /// Show the cluster in a browser
+    Dashboard(dashboard::DashboardArgs),
     /// A cluster of hosts on one machine: the test bed and the quick demo
     Lab(lab::LabArgs),
 }
@@ -147,6 +149,7 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Init(args) => return cluster::init(client, args).await,
         Command::Join(args) => return cluster::join(client, args).await,
         Command::Leave(args) => return cluster::leave(client, args).await,
+        Command::Dashboard(args) => return dashboard::run(client, args).await,
         Command::Deploy(args) => return deploy::run(client, args).await,
         Command::Token(args) => return cluster::token(client, args).await,
         Command::Exec(args) => return exec::run(client, args).await,

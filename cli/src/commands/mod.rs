@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod common;
 pub mod completion;
+pub mod dashboard;
 pub mod deploy;
 pub mod events;
 pub mod exec;

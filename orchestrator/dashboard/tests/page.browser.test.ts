@@ -59,12 +59,13 @@ describe.skipIf(!found)("the dashboard", () => {
     await show();
     await page.locator("button.task").first().focus();
     await page.keyboard.press("ArrowDown");
-    const name = await page.evaluate(() => document.activeElement?.getAttribute("aria-label"));
+    const name = await page.evaluate(() => document.activeElement?.querySelector(".name")?.textContent);
+    expect(name).toMatch(/^demo_/);
     await page.keyboard.press("Enter");
     await page.getByRole("complementary").getByText("The simulated cluster says this of task").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("complementary").waitFor({ state: "detached" });
-    expect(await page.evaluate(() => document.activeElement?.getAttribute("aria-label"))).toBe(name);
+    expect(await page.evaluate(() => document.activeElement?.querySelector(".name")?.textContent)).toBe(name);
   });
 
   test("scales a service after asking, and says why when it is refused", async () => {
