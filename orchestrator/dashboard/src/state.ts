@@ -40,6 +40,16 @@ export function happenings() {
 
 let scheduled = false;
 let drawn = 0;
+let coloured = 0;
+
+/** Oldest services first, so that each has the same colour after a reload. */
+function nameColours(): void {
+  const { services } = intake.cluster;
+  if (services.size === coloured) return;
+  coloured = services.size;
+  const oldest = [...services.values()].sort((a, b) => (a.CreatedAt < b.CreatedAt ? -1 : a.CreatedAt > b.CreatedAt ? 1 : a.ID < b.ID ? -1 : 1));
+  for (const { Spec } of oldest) hues.of(Spec.Name);
+}
 
 /** Between two pictures at least: faster than people read, and half of it left for them to scroll. */
 const PERIOD_MS = 100;
@@ -53,6 +63,7 @@ function changed(): void {
   const draw = () => {
     scheduled = false;
     drawn = performance.now();
+    nameColours();
     for (const turn of intake.cluster.takeTurns()) {
       const told = ofTurn(turn, intake.cluster.taskName(turn.task), intake.cluster.nodeName(turn.task.NodeID));
       if (told) journal.add(told);

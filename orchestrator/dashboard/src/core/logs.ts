@@ -11,6 +11,17 @@ export interface LogLine {
 /** Lines kept; the oldest go first. */
 export const KEPT_LINES = 5_000;
 
+/** Both lists as one by time. The past of several tasks comes task by task; what is followed is in order already. */
+export function inOrder(before: readonly LogLine[], more: readonly LogLine[]): LogLine[] {
+  const all = before.concat(more);
+  let last = before.at(-1)?.time ?? "";
+  for (const line of more) {
+    if (line.time < last) return all.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : a.number - b.number));
+    last = line.time;
+  }
+  return all;
+}
+
 const DETAILS = /^(\S+) (\S*com\.docker\.swarm\.task\.id=\S*) ?/;
 
 /** Takes bytes, gives whole lines. `framed` is false for a task with a terminal. */

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { wrongImage, wrongReplicas } from "./actions";
 import { Hues } from "./colours";
 import { Journal, ofEvent, ofTurn } from "./events";
-import { LogReader } from "./logs";
+import { inOrder, LogReader } from "./logs";
 import { LineCutter } from "./stream";
 import { cardHeight, DENSITIES, HEAD, inSight, inSightEven, stack } from "./windows";
 import { memory, since } from "./words";
@@ -46,6 +46,13 @@ describe("a log", () => {
     const text = `2026-01-01T00:00:00Z ${details} \u001b[31mred\u001b[0m\r\nnot yet`;
     expect(reader.push(new TextEncoder().encode(text)).map((line) => line.text)).toEqual(["red"]);
   });
+});
+
+test("lines of several tasks are put in the order of their times, equal ones as they came", () => {
+  const line = (number: number, time: string) => ({ number, time, stream: "stdout" as const, task: "", text: "" });
+  const before = [line(0, "2"), line(1, "4")];
+  expect(inOrder(before, [line(2, "3"), line(3, "4")]).map((l) => l.number)).toEqual([0, 2, 1, 3]);
+  expect(inOrder(before, [line(2, "4")]).map((l) => l.number)).toEqual([0, 1, 2]);
 });
 
 describe("windows", () => {
