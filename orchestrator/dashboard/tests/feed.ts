@@ -185,7 +185,7 @@ export class Feed {
     answer.writeHead(200, { "content-type": "application/vnd.docker.multiplexed-stream" });
     for (let n = 1; n <= 300; n += 1) {
       const task = this.tasks[n % 3]?.ID ?? "";
-      const text = Buffer.from(`2026-11-21T09:53:0${n % 10}.916284200Z com.docker.swarm.node.id=node0,com.docker.swarm.service.id=service1,com.docker.swarm.task.id=${task} line ${n}: a customer was asked for\n`);
+      const text = Buffer.from(`2026-11-21T09:53:04.${String(n).padStart(9, "0")}Z com.docker.swarm.node.id=node0,com.docker.swarm.service.id=service1,com.docker.swarm.task.id=${task} line ${n}: a customer was asked for\n`);
       const head = Buffer.alloc(8);
       head[0] = n % 25 === 0 ? 2 : 1;
       head.writeUInt32BE(text.length, 4);
