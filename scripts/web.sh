@@ -48,7 +48,7 @@ need_packages() {
 
 # What a page is made of, as one number. The builds are deterministic.
 sum_of() { # page
-  { cat package-lock.json; find "$1" \( -path "$1/dist" -o -path "$1/tests" \) -prune -o -type f -print0 | sort -z | xargs -0 cat; } | sha256sum | cut -d' ' -f1
+  { cat package-lock.json; find "$1" \( -path "$1/dist" -o -path "$1/tests" -o -name node_modules \) -prune -o -type f -print0 | sort -z | xargs -0 cat; } | sha256sum | cut -d' ' -f1
 }
 
 build() {

@@ -115,6 +115,7 @@ fn location(name: &str, path: &str, base: &Base) -> String {
             set $upstream http://{base};
             proxy_pass $upstream;
             error_page 502 504 = @again;
+            error_page 429 = @slower;
         }}
 "
     )
@@ -170,8 +171,6 @@ const SERVER: &str = r#"
         listen {port} default_server backlog=4096;
         set $service "";
         set $upstream "";
-        error_page 429 = @slower;
-
         location = /health { return 200 '{"healthy":true}'; }
         location = /ready { return 200 '{"ready":true}'; }
 
