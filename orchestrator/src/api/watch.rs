@@ -4,7 +4,7 @@
 //! after revision N, each object once and as it is now; without `since` it begins now. When the
 //! history does not go back so far the answer is 410: begin again with `since=0`. `kinds=` narrows
 //! to kinds of objects. `view=brief` leaves out of nodes, services and tasks what a picture of the
-//! cluster does not show (a tenth of the size, and no environment variables); the fields that are
+//! cluster does not show (a third of the size, and no environment variables); the fields that are
 //! left are where they always are.
 
 use std::fmt::Write as _;
