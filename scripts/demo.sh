@@ -54,6 +54,7 @@ Talk to the cluster with the docker command you know, or with swarmctl:
 Things to try:
 
   docker node ls                                      the hosts
+  swarmctl dashboard                                  the cluster in a browser: logs, scale, update, drain
   docker stack services demo                          the services
   docker service scale demo_customers=3               three replicas, on different hosts
   curl -s http://$w1/Customers -i | grep -i instance  who answered? ask again
