@@ -97,8 +97,9 @@ impl Flags {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    // openraft warns at every heartbeat to a peer that is away; we say once that it is.
     let filter = EnvFilter::try_from_env("SWARMCTL_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
 }

@@ -22,6 +22,8 @@ use crate::worker::{self, Reports, Sources, Tools};
 
 /// After a renewal that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(15);
+/// The same, while the node waits for its new role: managers first change their own membership.
+const ROLE_AGAIN: Duration = Duration::from_millis(500);
 /// How often the certificate's age and the host's description are looked at.
 const LOOK: Duration = Duration::from_secs(60);
 /// Until the engine answers for the first time.
@@ -216,7 +218,9 @@ impl Keeper {
                 view.role = role;
                 view.standing = self.standing.borrow_and_update().clone();
             });
-            if wanted == Role::Worker
+            // Its log may go only when the other managers do not count on it any more: the leader
+            // gives a worker's certificate after it has taken this node out of the log.
+            if role == Role::Worker
                 && let Some(kept) = manager.take()
             {
                 tracing::info!("this node is no manager any more");
@@ -231,8 +235,9 @@ impl Keeper {
                 renew_after = match self.renew().await {
                     Ok(()) => None,
                     Err(error) => {
+                        let pause = if wanted == role { RENEW_AGAIN } else { ROLE_AGAIN };
                         tracing::warn!(%error, "cannot renew the certificate");
-                        Some(tokio::time::Instant::now() + RENEW_AGAIN)
+                        Some(tokio::time::Instant::now() + pause)
                     }
                 };
                 if renew_after.is_none() {
@@ -243,7 +248,8 @@ impl Keeper {
                 manager = self.keep_manager(None);
             }
             let look = if described.is_none() { LOOK_FIRST } else { LOOK };
-            let look = if due { RENEW_AGAIN.min(look) } else { look };
+            let again = renew_after.map(|at| at.duration_since(tokio::time::Instant::now()));
+            let look = again.filter(|_| due).map_or(look, |again| again.min(look));
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 Ok(()) = orders.changed() => {}
@@ -275,7 +281,7 @@ impl Keeper {
             Some(orders) => orders.cluster.managers.values().cloned().collect(),
             None => Vec::new(),
         };
-        // A demoted manager's own process has just been stopped; the others are asked first.
+        // A demoted manager's own process knows the least about it; the others are asked first.
         managers.extend(self.member.managers.iter().cloned());
         managers.dedup();
         let renewed = entry::renew(&self.parts, &identity, &managers).await?;

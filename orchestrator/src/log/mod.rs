@@ -15,19 +15,21 @@ mod leadership;
 mod machine;
 mod members;
 mod net;
+mod newcomer;
 mod open;
 mod routes;
 pub(crate) mod seal;
 mod snapshot;
 mod state;
 mod store;
+mod threads;
 mod types;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -66,7 +68,8 @@ struct Inner<M: Machine> {
     peers: net::Peers,
     store: store::Store,
     snapshots: Arc<snapshot::Snapshots>,
-    runtime: std::sync::Mutex<Option<tokio::runtime::Runtime>>,
+    newcomer: Option<newcomer::Newcomer>,
+    threads: threads::Threads,
 }
 
 /// An entry that took effect.
@@ -242,9 +245,7 @@ impl<M: Machine> Log<M> {
     /// Ends this manager's part at once, as a power failure would: nothing is handed over, nothing
     /// more is sent. For tests and benchmarks.
     pub fn abandon(&self) {
-        if let Some(runtime) = self.take_runtime() {
-            runtime.shutdown_background();
-        }
+        self.0.threads.end();
     }
 
     /// Waits until the log has ended: stopped, or because its disk failed.
@@ -263,12 +264,7 @@ impl<M: Machine> Log<M> {
     /// `None` once the log has stopped.
     #[must_use]
     pub fn runtime(&self) -> Option<tokio::runtime::Handle> {
-        let runtime = self.0.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        runtime.as_ref().map(|r| r.handle().clone())
-    }
-
-    fn take_runtime(&self) -> Option<tokio::runtime::Runtime> {
-        self.0.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.threads.handle()
     }
 
     /// Whether this manager leads and no other can, at this moment.

@@ -6,7 +6,7 @@
 //!
 //! The other side is [`super::routes`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +16,7 @@ use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use http_body_util::BodyExt as _;
+use model::NodeId;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{
     Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
@@ -56,6 +57,8 @@ pub(super) struct Peers {
     pool: Arc<Pool>,
     timing: Timing,
     snapshots: Arc<Snapshots>,
+    /// Those that could not be reached when they were last tried.
+    unreached: Arc<Mutex<BTreeSet<NodeId>>>,
 }
 
 /// One other manager.
@@ -88,7 +91,25 @@ pub(super) struct ReadPosition {
 
 impl Peers {
     pub(super) fn new(pool: Arc<Pool>, timing: Timing, snapshots: Arc<Snapshots>) -> Peers {
-        Peers { pool, timing, snapshots }
+        Peers { pool, timing, snapshots, unreached: Arc::default() }
+    }
+
+    /// Logs when a manager stops or begins to be reachable; between the two, nothing.
+    fn note(&self, target: &Target, failed: Option<&CallError>) {
+        let Some(node) = target.node else { return };
+        let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed {
+            Some(error) => {
+                if unreached.insert(node) {
+                    tracing::warn!(%node, address = target.address, %error, "a manager is away");
+                }
+            }
+            None => {
+                if unreached.remove(&node) {
+                    tracing::info!(%node, address = target.address, "a manager is back");
+                }
+            }
+        }
     }
 
     /// The read position of `leader`, confirmed by its quorum.
@@ -225,10 +246,10 @@ impl NetStreamAppend<TypeConfig> for Peer {
             let open = self.peers.pool.post(&self.target, "/raft/append", body);
             // The first use may have to connect, which a heartbeat's time is too short for.
             let wait = option.hard_ttl().max(self.patience());
-            let response = match timeout(wait, open).await {
-                Ok(response) => response.map_err(rpc_error)?,
-                Err(_) => return Err(rpc_error(CallError::Timeout { waited: wait })),
-            };
+            let opened = timeout(wait, open).await;
+            let opened = opened.unwrap_or(Err(CallError::Timeout { waited: wait }));
+            self.peers.note(&self.target, opened.as_ref().err());
+            let response = opened.map_err(rpc_error)?;
             let state = Some((frames(response.into_body()), pending, self.patience()));
             let results = futures_util::stream::unfold(state, |state| async {
                 let (mut frames, pending, patience) = state?;

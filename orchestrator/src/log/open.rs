@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::NodeId;
@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use super::leadership::{self, Leadership};
 use super::machine::{Driver, Machine, Publisher};
 use super::net::Peers;
+use super::newcomer::{self, Newcomer};
 use super::seal::{Seal, SealError, SecretKey};
 use super::snapshot::Snapshots;
 use super::store::Store;
+use super::threads::Threads;
 use super::types::Voter;
 use super::{Inner, Log, Raft};
 use crate::transport::Pool;
@@ -98,9 +100,6 @@ pub enum OpenError {
     InCluster,
 }
 
-/// Threads for Raft: one may be busy with a batch while the other answers a heartbeat.
-const THREADS: usize = 2;
-
 impl<M: Machine> Log<M> {
     /// Opens the log in `config.folder`, and takes part again in the cluster that it tells of.
     ///
@@ -120,29 +119,33 @@ impl<M: Machine> Log<M> {
         if let Some(address) = alone {
             let alone = store.make_alone(Voter(node), &address).await;
             alone.map_err(|source| OpenError::Store { file: folder.join("log.redb"), source })?;
+            // Whoever is told to go on alone asks nobody.
+            Newcomer::forget(&folder);
         }
+        let log_is_new = store.is_new();
+        let newcomer = Newcomer::in_folder(&folder, log_is_new)
+            .map_err(|source| OpenError::Folder { folder: folder.clone(), source })?;
         let folder = folder.join("snapshots");
         let snapshots = Snapshots::open(&folder, seal)
             .map_err(|source| OpenError::Snapshots { folder: folder.clone(), source })?;
         let snapshots = Arc::new(snapshots);
         let publisher = Publisher::new();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("raft")
-            .enable_all()
-            .build()
-            .map_err(|e| OpenError::Raft(e.to_string()))?;
+        let threads = Threads::start().map_err(|e| OpenError::Raft(e.to_string()))?;
+        let raft_threads = threads.handle().expect("just started");
         let peers = Peers::new(pool, timing, snapshots.clone());
         let start = {
-            let settings = Arc::new(settings(timing, snapshot_every)?);
+            let mut settings = settings(timing, snapshot_every)?;
+            settings.enable_elect = newcomer.is_none();
+            let settings = Arc::new(settings);
             let driver = Driver::new(snapshots.clone(), publisher.clone());
             let (peers, store) = (peers.clone(), store.clone());
             async move { Raft::new(Voter(node), settings, peers, store, driver).await }
         };
-        let started = runtime.spawn(start).await.map_err(|e| OpenError::Raft(e.to_string()))?;
+        let started =
+            raft_threads.spawn(start).await.map_err(|e| OpenError::Raft(e.to_string()))?;
         let raft = started.map_err(|e| OpenError::Raft(e.to_string()))?;
         let (told, leadership) = watch::channel(Leadership::default());
-        runtime.spawn(leadership::follow(raft.clone(), timing, told));
+        raft_threads.spawn(leadership::follow(raft.clone(), timing, told));
         let log = Log(Arc::new(Inner {
             raft,
             node,
@@ -152,9 +155,14 @@ impl<M: Machine> Log<M> {
             peers,
             store,
             snapshots,
-            runtime: Mutex::new(Some(runtime)),
+            newcomer,
+            threads,
         }));
-        log.hurry_if_alone().await;
+        if log.0.newcomer.is_some() {
+            raft_threads.spawn(newcomer::catch_up(Arc::downgrade(&log.0)));
+        } else {
+            log.hurry_if_alone().await;
+        }
         Ok(log)
     }
 
@@ -164,6 +172,9 @@ impl<M: Machine> Log<M> {
     /// [`OpenError::InCluster`] when the log is not new.
     pub async fn bootstrap(&self, address: &str) -> Result<(), OpenError> {
         let members = BTreeMap::from([(Voter(self.0.node), BasicNode::new(address))]);
+        if self.is_new().await {
+            self.0.admit();
+        }
         match self.0.raft.initialize(members).await {
             Ok(()) => Ok(()),
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(OpenError::InCluster),
@@ -183,16 +194,6 @@ impl<M: Machine> Log<M> {
         if voters.map(|m| m.node).eq([self.0.node]) {
             // Were Raft to stop here, the leadership watch would tell.
             let _ = self.0.raft.trigger().elect(false).await;
-        }
-    }
-}
-
-impl<M: Machine> Drop for Inner<M> {
-    fn drop(&mut self) {
-        let runtime = self.runtime.get_mut().unwrap_or_else(|e| e.into_inner()).take();
-        if let Some(runtime) = runtime {
-            // Waiting for the threads is not possible from within a task.
-            runtime.shutdown_background();
         }
     }
 }

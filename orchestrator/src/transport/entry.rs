@@ -50,6 +50,9 @@ enum EntryError {
     Ca(#[from] CaError),
     #[error("this manager's cluster has not been started")]
     NoCluster,
+    /// A worker's certificate tells it to drop its log, which a voter must keep.
+    #[error("this node still takes part in the managers' log; ask again when it does not")]
+    StillManager,
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
@@ -72,7 +75,7 @@ impl IntoResponse for EntryError {
                 StatusCode::FORBIDDEN
             }
             EntryError::Peer(refusal) => return refusal.into_response(),
-            EntryError::Refused(_) => StatusCode::CONFLICT,
+            EntryError::Refused(_) | EntryError::StillManager => StatusCode::CONFLICT,
             EntryError::Ca(CaError::Authority(_) | CaError::Random(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -153,6 +156,9 @@ async fn renew(
     let node = published.state.node(peer.node).ok_or(Refusal::Removed)?;
     let authority = Authority::new(&cluster.ca)?;
     let role = node.spec.role;
+    if role == Role::Worker && entrance.log.members().iter().any(|m| m.node == peer.node) {
+        return Err(EntryError::StillManager);
+    }
     Ok(Json(certify(&authority, cluster, peer.node, role, &request.csr_pem)?))
 }
 

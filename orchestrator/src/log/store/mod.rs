@@ -6,7 +6,8 @@
 //! `apply` need next are answered from memory ([`tail`]); older entries come from the file.
 //!
 //! `committed` is written along with the next transaction instead of by one of its own: it only
-//! saves work after a restart, and the leader tells it again.
+//! saves work after a restart, and the leader tells it again. It goes through the same queue, so
+//! that the file never counts an entry as committed that it does not hold yet.
 
 mod tail;
 mod writer;
@@ -55,13 +56,8 @@ struct Shared {
     db: RwLock<Option<Database>>,
     seal: Arc<Seal>,
     tail: Mutex<Tail>,
-    committed: Mutex<Committed>,
-}
-
-#[derive(Default)]
-struct Committed {
-    value: Option<LogId>,
-    written: bool,
+    /// What the file said when it was opened.
+    committed: Option<LogId>,
 }
 
 impl Store {
@@ -99,7 +95,6 @@ impl Store {
             read_meta(&meta, "committed")?
         };
         write.commit().map_err(io::Error::other)?;
-        let committed = Mutex::new(Committed { value: committed, written: true });
         let shared =
             Arc::new(Shared { db: RwLock::new(Some(db)), seal, tail: Mutex::new(tail), committed });
         let jobs = Writer::start(shared.clone())?;
@@ -130,6 +125,12 @@ impl Store {
         written.await.map_err(|_| writer::gone())?
     }
 
+    /// Whether nothing was ever written.
+    pub(crate) fn is_new(&self) -> bool {
+        let tail = self.shared.tail();
+        tail.last.is_none() && tail.vote.is_none()
+    }
+
     /// Ends the writer thread after all that waits has been written, and lets go of the file.
     pub(crate) async fn close(self) {
         let (done, closed) = oneshot::channel();
@@ -152,10 +153,6 @@ impl Store {
 impl Shared {
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn committed(&self) -> MutexGuard<'_, Committed> {
-        self.committed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn db(&self) -> RwLockReadGuard<'_, Option<Database>> {
@@ -258,12 +255,14 @@ impl RaftLogStorage<TypeConfig> for Store {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        *self.shared.committed() = Committed { value: committed, written: false };
-        Ok(())
+        match committed {
+            Some(upto) => self.jobs.send(Job::Committed { upto }),
+            None => Ok(()),
+        }
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId>, io::Error> {
-        Ok(self.shared.committed().value)
+        Ok(self.shared.committed)
     }
 
     async fn append<I>(

@@ -13,8 +13,8 @@ use redb::{Durability, WriteTransaction};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::super::codec;
 use super::super::types::{Entry, LogId, TypeConfig, Vote};
+use super::super::{codec, threads};
 use super::{LOG, META, Shared, place};
 
 /// Jobs in one transaction at most: bounds the memory and the longest wait, not the throughput.
@@ -40,6 +40,10 @@ pub(super) enum Job {
         upto: LogId,
         done: oneshot::Sender<io::Result<()>>,
     },
+    /// Everything up to `upto` is committed. Nobody waits for it to be written.
+    Committed {
+        upto: LogId,
+    },
     /// Write what waits, then end.
     Close {
         done: oneshot::Sender<()>,
@@ -61,9 +65,10 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Writer> {
         let (jobs, waiting) = channel();
-        std::thread::Builder::new()
-            .name("raft-log".to_owned())
-            .spawn(move || run(&shared, &waiting))?;
+        std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || {
+            threads::hurry();
+            run(&shared, &waiting);
+        })?;
         Ok(Writer { jobs })
     }
 
@@ -83,6 +88,7 @@ fn run(shared: &Shared, waiting: &Receiver<Job>) {
 }
 
 fn write_all(shared: &Shared, waiting: &Receiver<Job>) {
+    let mut progress = Progress::default();
     while let Ok(first) = waiting.recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -91,7 +97,12 @@ fn write_all(shared: &Shared, waiting: &Receiver<Job>) {
                 Err(_) => break,
             }
         }
-        let result = commit(shared, &batch);
+        if batch.iter().all(|job| matches!(job, Job::Committed { .. })) {
+            // Not worth a transaction of its own.
+            progress.note(&batch);
+            continue;
+        }
+        let result = commit(shared, &batch, &mut progress);
         if let Err(error) = &result {
             tracing::error!(%error, "the log cannot be written; this manager stops");
         }
@@ -106,13 +117,29 @@ fn write_all(shared: &Shared, waiting: &Receiver<Job>) {
         }
     }
     // Every handle is gone: keep how far we were, so that a restart applies less again.
-    if !shared.committed().written {
-        let _ = commit(shared, &[]);
+    if progress.unwritten.is_some() {
+        let _ = commit(shared, &[], &mut progress);
+    }
+}
+
+/// How far the log is committed, as far as the file does not say so yet.
+#[derive(Default)]
+struct Progress {
+    unwritten: Option<LogId>,
+}
+
+impl Progress {
+    fn note(&mut self, batch: &[Job]) {
+        let told = batch.iter().rev().find_map(|job| match job {
+            Job::Committed { upto } => Some(*upto),
+            _ => None,
+        });
+        self.unwritten = told.or(self.unwritten);
     }
 }
 
 /// Writes `batch` in order, in one transaction.
-fn commit(shared: &Shared, batch: &[Job]) -> io::Result<()> {
+fn commit(shared: &Shared, batch: &[Job], progress: &mut Progress) -> io::Result<()> {
     let db = shared.db();
     let db = db.as_ref().ok_or_else(gone)?;
     let mut write = db.begin_write().map_err(io::Error::other)?;
@@ -133,7 +160,7 @@ fn commit(shared: &Shared, batch: &[Job]) -> io::Result<()> {
                 Job::Purge { upto, .. } => {
                     log.retain_in(..=upto.index, |_, _| false).map_err(io::Error::other)?;
                 }
-                Job::Vote { .. } | Job::Close { .. } => {}
+                Job::Vote { .. } | Job::Committed { .. } | Job::Close { .. } => {}
             }
         }
     }
@@ -141,15 +168,14 @@ fn commit(shared: &Shared, batch: &[Job]) -> io::Result<()> {
         match job {
             Job::Vote { vote, .. } => put(&write, "vote", vote)?,
             Job::Purge { upto, .. } => put(&write, "purged", upto)?,
-            Job::Append { .. } | Job::Truncate { .. } | Job::Close { .. } => {}
+            Job::Append { .. }
+            | Job::Truncate { .. }
+            | Job::Committed { .. }
+            | Job::Close { .. } => {}
         }
     }
-    let committed = {
-        let mut committed = shared.committed();
-        let changed = !std::mem::replace(&mut committed.written, true);
-        changed.then_some(committed.value)
-    };
-    if let Some(committed) = committed {
+    progress.note(batch);
+    if let Some(committed) = progress.unwritten.take() {
         put(&write, "committed", &committed)?;
     }
     write.set_durability(Durability::Immediate).map_err(io::Error::other)?;
@@ -181,6 +207,7 @@ fn report(shared: &Shared, batch: Vec<Job>, result: io::Result<()>) {
             Job::Vote { done, .. } | Job::Truncate { done, .. } | Job::Purge { done, .. } => {
                 let _ = done.send(again());
             }
+            Job::Committed { .. } => {}
             Job::Close { done } => {
                 let _ = done.send(());
             }
@@ -193,4 +220,52 @@ fn put<T: Serialize>(write: &WriteTransaction, name: &str, value: &T) -> io::Res
     let value = serde_json::to_vec(value)?;
     meta.insert(name, value.as_slice()).map_err(io::Error::other)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::EntryPayload;
+    use openraft::storage::RaftLogStorage as _;
+    use zeroize::Zeroizing;
+
+    use super::super::super::seal::Seal;
+    use super::super::super::types::{CommittedLeader, Voter};
+    use super::super::{Store, read_meta};
+    use super::*;
+
+    fn entry(index: u64) -> Entry {
+        let leader_id = CommittedLeader { term: 1, node_id: Voter::default() };
+        Entry { log_id: LogId { leader_id, index }, payload: EntryPayload::Blank }
+    }
+
+    #[tokio::test]
+    async fn an_entry_counts_as_committed_on_disk_only_when_it_is_there() {
+        let home = tempfile::tempdir().expect("a directory");
+        let seal = Arc::new(Seal::new(&Zeroizing::new([9; 32])).expect("random bytes"));
+        let opened = Store::open(&home.path().join("log.redb"), seal).expect("opens");
+        // A writer that writes only what it is told to.
+        let (jobs, waiting) = channel();
+        let mut store = Store { shared: opened.shared.clone(), jobs: Writer { jobs } };
+        for index in 0..2 {
+            let entries = vec![entry(index)];
+            let (done, _) = oneshot::channel();
+            let job = Job::Append { entries, flushed: Flushed::Told(done) };
+            store.jobs.send(job).expect("queued");
+        }
+        store.save_committed(Some(entry(1).log_id)).await.expect("queued");
+
+        let mut progress = Progress::default();
+        let on_disk = || -> Option<LogId> {
+            let db = opened.shared.db();
+            let read = redb::ReadableDatabase::begin_read(db.as_ref().expect("open"));
+            let meta = read.expect("reads").open_table(META).expect("a table");
+            read_meta(&meta, "committed").expect("reads")
+        };
+        let next = || [waiting.recv().expect("a job")];
+        commit(&opened.shared, &next(), &mut progress).expect("written");
+        assert_eq!(on_disk(), None, "a crash now leaves one entry");
+        commit(&opened.shared, &next(), &mut progress).expect("written");
+        commit(&opened.shared, &next(), &mut progress).expect("written");
+        assert_eq!(on_disk(), Some(entry(1).log_id));
+    }
 }

@@ -1,7 +1,13 @@
 //! One manager alone: writes, reads, watches, restarts.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use openraft::raft::AppendEntriesRequest;
+use openraft::{BasicNode, EntryPayload};
+
 use super::toy::{Toy, config, leads, no_pool, node, put};
-use crate::log::{Config, Event, Log, OpenError, ProposeError};
+use crate::log::types::{CommittedLeader, Entry, LogId, Members, Vote, Voter};
+use crate::log::{Config, Event, Log, OpenError, ProposeError, Timing};
 
 async fn open(config: Config) -> Log<Toy> {
     let pool = no_pool(config.node);
@@ -184,5 +190,38 @@ async fn a_log_that_was_never_in_a_cluster_neither_writes_nor_reads() {
         Err(ProposeError::NotLeader { leader: None })
     ));
     assert!(log.read().await.is_err());
+    log.stop().await;
+}
+
+#[tokio::test]
+async fn a_manager_that_comes_back_empty_does_not_lead_the_cluster_of_its_past() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = open(config(node(1), folder.path())).await;
+    // What another leader sends first: that this node was once the only manager.
+    let leader_id = CommittedLeader { term: 1, node_id: Voter(node(1)) };
+    let voters = vec![BTreeSet::from([Voter(node(1))])];
+    let nodes = BTreeMap::from([(Voter(node(1)), BasicNode::new("127.0.0.1:1"))]);
+    let members = Members::new(voters, nodes).expect("members");
+    let past =
+        Entry { log_id: LogId { leader_id, index: 0 }, payload: EntryPayload::Membership(members) };
+    let other = CommittedLeader { term: 2, node_id: Voter(node(2)) };
+    let message = AppendEntriesRequest {
+        vote: Vote { leader_id: other, committed: true },
+        prev_log_id: None,
+        entries: vec![past],
+        leader_commit: None,
+    };
+    log.0.raft.append_entries(message).await.expect("it takes entries");
+    never_leads(log).await;
+    // Neither does it after a restart, with that entry on its disk.
+    never_leads(open(config(node(1), folder.path())).await).await;
+}
+
+/// Waits as long as several elections take, then stops it.
+async fn never_leads(log: Log<Toy>) {
+    let mut leadership = log.watch_leadership();
+    let leading = leadership.wait_for(|now| now.is_leading);
+    let several_elections = Timing::default().election_max * 5;
+    assert!(tokio::time::timeout(several_elections, leading).await.is_err(), "it leads");
     log.stop().await;
 }
