@@ -54,6 +54,9 @@ pub enum MembershipError {
     #[error("manager {node} is {entries} entries behind")]
     Behind { node: NodeId, entries: u64 },
     /// Nothing changed. Try again soon.
+    #[error("manager {node} has not caught up for the first time, or cannot be asked")]
+    Newcomer { node: NodeId },
+    /// Nothing changed. Try again soon.
     #[error("another change of members is under way")]
     InProgress,
     /// Nothing changed, and trying again is of no use.
@@ -109,7 +112,7 @@ impl<M: Machine> Log<M> {
     /// Makes a learner a voter, if it has nearly caught up.
     ///
     /// # Errors
-    /// [`MembershipError::Behind`] until it has.
+    /// [`MembershipError::Behind`] or [`MembershipError::Newcomer`] until it has.
     pub async fn promote(&self, node: NodeId) -> Result<(), MembershipError> {
         let refused = |why: String| Err(MembershipError::Refused { why });
         let Some(member) = self.member(node) else {
@@ -122,6 +125,9 @@ impl<M: Machine> Log<M> {
         let entries = last.saturating_sub(member.matched.unwrap_or(0));
         if member.matched.is_none() || entries > PROMOTE_WITHIN {
             return Err(MembershipError::Behind { node, entries });
+        }
+        if !self.0.peers.is_admitted(node, &member.address).await {
+            return Err(MembershipError::Newcomer { node });
         }
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([Voter(node)])), true).await
     }

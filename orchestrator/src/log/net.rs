@@ -119,6 +119,13 @@ impl Peers {
         answer.ok().map(|ReadPosition { position }| position)
     }
 
+    /// Whether a manager may stand for elections, by its own word.
+    pub(super) async fn is_admitted(&self, node: NodeId, address: &str) -> bool {
+        let manager = Leader { node, address: address.to_owned() };
+        let wait = self.timing.lease_wait();
+        self.leader(&manager).ask("/raft/admitted", &(), wait).await.unwrap_or(false)
+    }
+
     /// Has `leader` propose `entry`.
     pub(super) async fn propose<E: Serialize>(
         &self,

@@ -4,12 +4,14 @@
 //! then learns its own past, in which it may have been the only voter; were it to believe that on
 //! the way, it would elect itself and lead a cluster of one. So it first asks the leader how far
 //! the log is committed: its last removal lies before that. A file remembers across restarts that
-//! it has not got there yet.
+//! it has not got there yet. Until then the leader lets it have no vote, so that those who vote can
+//! always elect.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::time::sleep;
 
@@ -22,6 +24,7 @@ const FILE: &str = "catching-up";
 /// Whether this manager has yet to catch up for the first time.
 pub(super) struct Newcomer {
     folder: PathBuf,
+    admitted: AtomicBool,
 }
 
 impl Newcomer {
@@ -32,7 +35,9 @@ impl Newcomer {
             File::create(&file)?.sync_all()?;
             File::open(folder)?.sync_all()?;
         }
-        Ok(file.try_exists()?.then(|| Newcomer { folder: folder.to_owned() }))
+        Ok(file
+            .try_exists()?
+            .then(|| Newcomer { folder: folder.to_owned(), admitted: AtomicBool::new(false) }))
     }
 
     /// Removes the file.
@@ -53,7 +58,13 @@ impl<M: Machine> Inner<M> {
         if let Some(newcomer) = &self.newcomer {
             Newcomer::forget(&newcomer.folder);
             self.raft.runtime_config().elect(true);
+            newcomer.admitted.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it may stand for elections.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.newcomer.as_ref().is_none_or(|newcomer| newcomer.admitted.load(Ordering::Relaxed))
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn routes<M: Machine>(log: Log<M>) -> Router {
         .route("/raft/transfer-leader", post(transfer_leader::<M>))
         .route("/raft/snapshot", post(snapshot::<M>))
         .route("/raft/read-position", post(read_position::<M>))
+        .route("/raft/admitted", post(admitted::<M>))
         .layer(DefaultBodyLimit::max(MAX_QUESTION))
         .merge(proposals)
         .with_state(log)
@@ -78,6 +79,10 @@ async fn propose<M: Machine>(
 
 async fn read_position<M: Machine>(State(log): State<Log<M>>) -> Response {
     answer(log.own_read_position().await.map(|position| ReadPosition { position }))
+}
+
+async fn admitted<M: Machine>(State(log): State<Log<M>>) -> Json<bool> {
+    Json(log.0.is_admitted())
 }
 
 async fn snapshot<M: Machine>(State(log): State<Log<M>>, request: Request) -> Response {

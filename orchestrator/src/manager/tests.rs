@@ -156,7 +156,8 @@ async fn join_manager(first: &Running, by: &Running) -> Running {
     let promoted = async {
         // The leader hears a moment later how far the learner is.
         while let Err(error) = first.log.promote(reply.node).await {
-            assert!(matches!(error, crate::log::MembershipError::Behind { .. }), "{error}");
+            use crate::log::MembershipError::{Behind, Newcomer};
+            assert!(matches!(error, Behind { .. } | Newcomer { .. }), "{error}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
