@@ -27,17 +27,23 @@ pub fn default_host() -> String {
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the head of an answer may take. Joining a cluster and large stacks take their time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// Why a call gave no answer to use.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// Nothing was sent.
-    #[error("{0:?} is no address of an API (unix:///path or tcp://host:port)")]
+    #[error("{0:?} is no address of an API (unix:///path or tcp://host:port); nothing was changed")]
     Address(String),
     /// Nothing was sent.
+    #[error("cannot connect to {host}: {reason}; nothing was changed\n{}", way_out(host, *kind))]
+    Unreachable { host: String, reason: String, kind: std::io::ErrorKind },
+    /// No answer in time: the request may have been carried out.
     #[error(
-        "cannot connect to {host}: {reason} (is the agent running? another address: --host or SWARMCTL_HOST)"
+        "{host} took the request and did not answer in {waited_s} s; it may have been carried out: look before you try again"
     )]
-    Unreachable { host: String, reason: String },
+    Silent { host: String, waited_s: u64 },
     /// The connection broke: the request may have been carried out.
     #[error(
         "the connection to {host} broke before the answer was complete; the request may have been carried out"
@@ -88,8 +94,11 @@ impl Client {
     pub fn new(host: &str) -> Result<Client, CallError> {
         let address = if let Some(path) = host.strip_prefix("unix://") {
             Address::Unix(PathBuf::from(path))
-        } else if let Some(rest) = host.strip_prefix("tcp://").or(host.strip_prefix("http://")) {
-            Address::Tcp(rest.trim_end_matches('/').to_owned())
+        } else if let Some(rest) = host.strip_prefix("tcp://").or(host.strip_prefix("http://"))
+            && let rest = rest.trim_end_matches('/')
+            && rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
+        {
+            Address::Tcp(rest.to_owned())
         } else {
             return Err(CallError::Address(host.to_owned()));
         };
@@ -181,11 +190,11 @@ impl Client {
         let answer = match &self.address {
             Address::Unix(path) => {
                 let stream = self.connected(tokio::net::UnixStream::connect(path)).await?;
-                exchange(stream, request).await.map_err(broken)?
+                self.exchange(stream, request).await?
             }
             Address::Tcp(address) => {
                 let stream = self.connected(tokio::net::TcpStream::connect(address)).await?;
-                exchange(stream, request).await.map_err(broken)?
+                self.exchange(stream, request).await?
             }
         };
         if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -200,11 +209,41 @@ impl Client {
         &self,
         connect: impl Future<Output = std::io::Result<S>>,
     ) -> Result<S, CallError> {
-        let unreachable = |reason| CallError::Unreachable { host: self.host.clone(), reason };
+        let unreachable =
+            |reason, kind| CallError::Unreachable { host: self.host.clone(), reason, kind };
         match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(unreachable(error.to_string())),
-            Err(_) => Err(unreachable(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
+            Ok(Err(error)) => Err(unreachable(plain(&error), error.kind())),
+            Err(_) => {
+                let reason = format!("no answer in {} s", CONNECT_TIMEOUT.as_secs());
+                Err(unreachable(reason, std::io::ErrorKind::TimedOut))
+            }
+        }
+    }
+
+    /// One request over a fresh connection, which lives on for as long as the answer's body is read.
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, CallError>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let answer = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection.with_upgrades());
+            sender.send_request(request).await
+        };
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(answer) => {
+                answer.map_err(|source| CallError::Broken { host: self.host.clone(), source })
+            }
+            Err(_) => Err(CallError::Silent {
+                host: self.host.clone(),
+                waited_s: ANSWER_TIMEOUT.as_secs(),
+            }),
         }
     }
 
@@ -225,18 +264,22 @@ impl Client {
     }
 }
 
-/// One request over a fresh connection, which lives on for as long as the answer's body is read.
-async fn exchange<S>(
-    stream: S,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Incoming>, hyper::Error>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection.with_upgrades());
-    sender.send_request(request).await
+/// An error without the number of the system's.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// What to do about an address that cannot be reached.
+fn way_out(host: &str, kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    match kind {
+        PermissionDenied => "run it as root, or as a member of the socket's group",
+        NotFound | ConnectionRefused if host.starts_with("unix://") => {
+            "is the agent running on this host? another host: -H tcp://host:port, or SWARMCTL_HOST"
+        }
+        _ => "is the address right, and does it listen there? another one: -H, or SWARMCTL_HOST",
+    }
 }
 
 /// Docker's error body, or what there is instead.
@@ -300,7 +343,10 @@ mod tests {
 
     #[test]
     fn an_address_of_another_form_is_refused() {
-        assert!(Client::new("ftp://x").is_err());
+        for wrong in ["ftp://x", "tcp://host", "host:2375", "tcp://host:port", ""] {
+            assert!(Client::new(wrong).is_err(), "{wrong}");
+        }
+        assert!(Client::new("tcp://[::1]:2375/").is_ok());
         assert!(Client::new("unix:///run/x.sock").is_ok());
     }
 }

@@ -25,7 +25,8 @@ pub struct LogsArgs {
     /// Only the last lines of each task
     #[arg(short = 'n', long, default_value = "all")]
     tail: String,
-    /// Only what is newer: a time (RFC 3339) or a span back from now in seconds
+    /// Only what is newer: a time (RFC 3339), or a span back from now as 10m; a bare number means
+    /// seconds
     #[arg(long)]
     since: Option<String>,
     /// Begin each line with its time
@@ -119,8 +120,12 @@ fn since_text(since: &str) -> anyhow::Result<String> {
         #[allow(clippy::cast_possible_truncation)] // whole seconds are meant
         return Ok((now - back as i64).to_string());
     }
+    if let Ok(nanos) = compose::quantity::duration::parse(since) {
+        return Ok((jiff::Timestamp::now().as_second() - nanos / 1_000_000_000).to_string());
+    }
     let at: jiff::Timestamp = since.parse().map_err(|_| {
-        anyhow::anyhow!("{since:?} is neither a time as 2026-01-31T12:00:00Z nor seconds")
+        let text = "is neither a time as 2026-01-31T12:00:00Z nor a span back as 10m";
+        crate::BadInput(format!("--since {since} {text}"))
     })?;
     Ok(at.as_second().to_string())
 }

@@ -7,12 +7,17 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use swarmctl::client::{Client, default_host};
+use swarmctl::BadInput;
+use swarmctl::client::{CallError, Client, default_host};
 use swarmctl::commands::{
     cluster, completion, dashboard, deploy, events, exec, explain, job, network, node, secret,
     service, stack, task, top, version, volume,
 };
 use swarmctl::{lab, logs};
+
+mod examples;
+#[cfg(test)]
+mod reference;
 
 #[derive(Parser)]
 #[command(name = "swarmctl", version, about = "Runs and inspects a swarmctl cluster")]
@@ -94,8 +99,8 @@ struct ConfigWords {
 
 fn main() -> ExitCode {
     // Asked by a shell for the rest of a line, it answers and ends here.
-    clap_complete::CompleteEnv::with_factory(|| with_host(Cli::command())).complete();
-    let matches = with_host(Cli::command()).get_matches();
+    clap_complete::CompleteEnv::with_factory(command).complete();
+    let matches = command().get_matches();
     let late = late_host(&matches);
     let Cli { host, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let host = late.or(host);
@@ -107,8 +112,15 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("swarmctl: {error:#}");
-        ExitCode::FAILURE
+        let is_ours =
+            error.is::<BadInput>() || matches!(error.downcast_ref(), Some(CallError::Address(_)));
+        ExitCode::from(if is_ours { 2 } else { 1 })
     })
+}
+
+/// Every command there is.
+fn command() -> clap::Command {
+    examples::with_examples(with_host(Cli::command()))
 }
 
 /// `--host` is also understood behind a subcommand, but for one that has its own (`service create
@@ -185,14 +197,14 @@ mod tests {
 
     #[test]
     fn the_flags_of_every_command_go_together() {
-        with_host(Cli::command()).debug_assert();
+        command().debug_assert();
     }
 
     #[test]
     fn the_address_is_read_before_and_behind_the_command() {
         let host = |words: &[&str]| {
             let words = std::iter::once("swarmctl").chain(words.iter().copied());
-            let matches = with_host(Cli::command()).try_get_matches_from(words).expect("a command");
+            let matches = command().try_get_matches_from(words).expect("a command");
             late_host(&matches).or(matches.get_one::<String>("host").cloned())
         };
         let some = Some("unix:///x".to_owned());

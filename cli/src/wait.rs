@@ -189,7 +189,7 @@ fn passes(error: &CallError) -> bool {
         CallError::Refused { status, .. } => {
             status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
         }
-        CallError::Unreachable { .. } | CallError::Broken { .. } => true,
+        CallError::Unreachable { .. } | CallError::Broken { .. } | CallError::Silent { .. } => true,
         CallError::Address(_) | CallError::Malformed { .. } => false,
     }
 }

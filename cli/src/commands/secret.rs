@@ -9,6 +9,7 @@ use model::api::{Config, Created, Secret};
 use model::spec::{ConfigSpec, Driver, SecretSpec};
 
 use super::common::{InspectArgs, Listing, label, remove};
+use crate::BadInput;
 use crate::ago::ago;
 use crate::client::{Client, encoded};
 use crate::names;
@@ -181,9 +182,8 @@ impl CreateArgs {
             std::io::stdin().take(MOST).read_to_end(&mut bytes)?;
         } else {
             let file = std::fs::File::open(Path::new(&self.file));
-            file.and_then(|file| file.take(MOST).read_to_end(&mut bytes)).map_err(|e| {
-                anyhow::anyhow!("{}: {e}; nothing was changed (- reads standard input)", self.file)
-            })?;
+            file.and_then(|file| file.take(MOST).read_to_end(&mut bytes))
+                .map_err(|e| BadInput(format!("{}: {e} (- reads standard input)", self.file)))?;
         }
         Ok(BASE64.encode(&bytes))
     }

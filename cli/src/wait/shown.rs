@@ -17,7 +17,7 @@ pub(super) struct Shown {
     kind: Kind,
     last: Vec<Look>,
     /// Lines that stand on the terminal.
-    lines: usize,
+    lines: Vec<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Shown {
             (false, true) => Kind::Terminal,
             (false, false) => Kind::Plain,
         };
-        Shown { kind, last: Vec::new(), lines: 0 }
+        Shown { kind, last: Vec::new(), lines: Vec::new() }
     }
 
     pub(super) fn show(&mut self, looks: &[Look]) {
@@ -56,7 +56,7 @@ impl Shown {
 
     /// Leaves what stands there and goes on below it.
     pub(super) fn end(&mut self) {
-        self.lines = 0;
+        self.lines.clear();
     }
 
     fn redraw(&mut self, looks: &[Look]) {
@@ -80,16 +80,19 @@ impl Shown {
             let done = looks.iter().filter(|l| l.state == State::Converged).count();
             lines.push(format!("{done} of {} services have converged", looks.len()));
         }
+        if lines == self.lines {
+            return;
+        }
         let mut err = anstream::stderr().lock();
-        if self.lines > 0 {
-            let _ = write!(err, "\x1b[{}A", self.lines);
+        if !self.lines.is_empty() {
+            let _ = write!(err, "\x1b[{}A", self.lines.len());
         }
         // Whatever stood below is gone, then the new lines.
         let _ = write!(err, "\r\x1b[J");
         for line in &lines {
             let _ = writeln!(err, "{line}");
         }
-        self.lines = lines.len();
+        self.lines = lines;
     }
 }
 

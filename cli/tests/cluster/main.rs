@@ -8,3 +8,4 @@ mod same;
 mod service;
 mod show;
 mod world;
+mod wrong;

@@ -133,10 +133,11 @@ async fn a_failing_task_is_named_with_its_reason_and_its_last_lines() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_cannot_be_placed_says_so_when_the_time_is_up() {
-    let world = World::start(1);
-    let done = world
-        .run("service create --name web --constraint node.labels.disk==ssd --timeout 300ms demo/web:1")
-        .await;
+    let world = World::stopped(1);
+    let flags = "--detach --constraint node.labels.disk==ssd";
+    world.ok(&format!("service create --name web {flags} demo/web:1")).await;
+    world.cluster.settle();
+    let done = world.run("service update --label-add a=b --timeout 0s web").await;
     assert_eq!(done.code, 1);
     let says = "web.1: pending: no suitable node (scheduling constraints not satisfied on 2 nodes)";
     assert!(done.err.contains(says), "{}", done.err);
@@ -165,12 +166,14 @@ async fn an_update_that_is_rolled_back_is_a_failure_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_must_stay_up_to_count() {
-    let world = World::start(1);
-    let done = world
-        .run("service create --name web --restart-delay 20ms --verify 1000000h --timeout 1s demo/web:fails")
-        .await;
-    assert_eq!(done.code, 1, "it starts again and again, and that is not running");
-    assert!(done.err.contains("task: non-zero exit (3)"), "{}", done.err);
+    let world = World::stopped(1);
+    world.ok("service create --detach --name web demo/web:1").await;
+    world.cluster.settle();
+    let update = "service update --label-add a=b --timeout 0s web";
+    let done = world.run(&format!("{update} --verify 1000000h")).await;
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("1 of 1 tasks run as asked, but not for long"), "{}", done.err);
+    world.ok(&format!("{update} --verify 0s")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

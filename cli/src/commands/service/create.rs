@@ -12,6 +12,7 @@ use model::spec::{
 use super::registry;
 use super::settings::{Container, Health, Mode, Needs, Number, Restart, Rollout};
 use super::values::{self, Ports};
+use crate::BadInput;
 use crate::client::Client;
 use crate::wait::{self, Awaited};
 
@@ -268,8 +269,8 @@ pub(super) fn put_variable(env: &mut Vec<String>, variable: &str) {
 /// The variables of a file, as docker reads it: one in a line, everything after `=` is the value.
 fn variables(path: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let place = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| anyhow::anyhow!("--env-file {place}: {e}; nothing was changed"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|e| BadInput(format!("--env-file {place}: {e}")))?;
     let mut found = Vec::new();
     let mut wrong = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -284,6 +285,8 @@ fn variables(path: &std::path::Path) -> anyhow::Result<Vec<String>> {
             Err(e) => wrong.push(format!("{place}:{}: {line:?}: {e}", number + 1)),
         }
     }
-    anyhow::ensure!(wrong.is_empty(), "{}\nnothing was changed", wrong.join("\n"));
+    if !wrong.is_empty() {
+        return Err(BadInput(wrong.join("\n")).into());
+    }
     Ok(found)
 }

@@ -15,6 +15,7 @@ pub use values::variable;
 
 use super::common::{InspectArgs, Listing, remove};
 use super::task;
+use crate::BadInput;
 use crate::client::{Client, encoded};
 use crate::logs;
 use crate::names::{self, Kind};
@@ -180,7 +181,9 @@ fn scaled(spec: &ServiceSpec, replicas: u64) -> anyhow::Result<ServiceSpec> {
             }
         }
         ModeKind::Global | ModeKind::GlobalJob => {
-            anyhow::bail!("{} runs on every node and has no number of replicas", spec.name)
+            let name = &spec.name;
+            let text = format!("{name} runs on every node and has no number of replicas");
+            return Err(BadInput(text).into());
         }
     }
     Ok(spec)

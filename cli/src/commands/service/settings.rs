@@ -10,6 +10,7 @@ use model::spec::{
 };
 
 use super::values::{Words, bytes, command, nano_cpus, nanoseconds, ratio};
+use crate::BadInput;
 
 /// How the process runs.
 #[derive(Debug, Default, Args)]
@@ -334,10 +335,9 @@ impl Number {
     pub fn apply(&self, spec: &mut ServiceSpec) -> anyhow::Result<()> {
         let kind = spec.mode.kind();
         if self.max_concurrent.is_some() {
-            anyhow::ensure!(
-                matches!(kind, ModeKind::ReplicatedJob { .. }),
-                "--max-concurrent is for --mode replicated-job"
-            );
+            let is_job = matches!(kind, ModeKind::ReplicatedJob { .. });
+            let text = || BadInput("--max-concurrent is for --mode replicated-job".to_owned());
+            is_job.then_some(()).ok_or_else(text)?;
         }
         match kind {
             ModeKind::Replicated { .. } => {
@@ -351,11 +351,12 @@ impl Number {
                 job.max_concurrent =
                     self.max_concurrent.or(job.max_concurrent).or(job.total_completions);
             }
-            ModeKind::Global | ModeKind::GlobalJob => anyhow::ensure!(
-                self.replicas.is_none(),
-                "{} runs on every node and has no number of replicas",
-                if spec.name.is_empty() { "a global service" } else { &spec.name }
-            ),
+            ModeKind::Global | ModeKind::GlobalJob if self.replicas.is_some() => {
+                let name = if spec.name.is_empty() { "a global service" } else { &spec.name };
+                let text = format!("{name} runs on every node and has no number of replicas");
+                return Err(BadInput(text).into());
+            }
+            ModeKind::Global | ModeKind::GlobalJob => {}
         }
         Ok(())
     }
