@@ -10,8 +10,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::BadInput;
 use swarmctl::client::{CallError, Client, default_host};
 use swarmctl::commands::{
-    cluster, completion, dashboard, deploy, events, exec, explain, job, network, node, secret,
-    service, stack, task, top, version, volume,
+    cluster, completion, config, convert, dashboard, deploy, events, exec, explain, job, network,
+    node, secret, service, stack, task, top, version, volume,
 };
 use swarmctl::{lab, logs};
 
@@ -44,6 +44,8 @@ enum Command {
     /// Print what Compose files mean, normalised, or every mistake in them; with a command: configs,
     /// the files that tasks read
     Config(ConfigWords),
+    /// Make a Compose file of a `docker run` line or of a container
+    Convert(convert::Args),
     /// The hosts of the cluster
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -94,7 +96,7 @@ struct ConfigWords {
     #[command(subcommand)]
     objects: Option<secret::ConfigCommand>,
     #[command(flatten)]
-    files: deploy::ConfigArgs,
+    files: config::Args,
 }
 
 fn main() -> ExitCode {
@@ -106,8 +108,9 @@ fn main() -> ExitCode {
     let host = late.or(host);
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
-        Command::Config(ConfigWords { objects: None, files }) => deploy::config(&files),
+        Command::Config(ConfigWords { objects: None, files }) => config::run(&files),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Convert(args) if !args.asks_an_engine() => convert::run(&args),
         command => call(host, &command),
     };
     outcome.unwrap_or_else(|error| {
@@ -171,7 +174,8 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         }
         Command::Node(command) => node::run(client, command).await?,
         Command::Service(command) => service::run(client, command).await?,
-        Command::Stack(command) => stack::run(client, command).await?,
+        Command::Stack(command) => return stack::run(client, command).await,
+        Command::Convert(args) => return convert::container(client, args).await,
         Command::Ps(args) => task::list(client, &[], args).await?,
         Command::Logs(args) => logs::run(client, args).await?,
         Command::Events(args) => events::run(client, args).await?,

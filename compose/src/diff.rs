@@ -99,6 +99,14 @@ impl Diff {
     }
 }
 
+/// The differences between two values of one request, `path` in front of each.
+#[must_use]
+pub fn keys(before: &Value, after: &Value, path: &str) -> Vec<KeyChange> {
+    let mut out = Vec::new();
+    walk(Some(before), Some(after), path.to_owned(), &mut out);
+    out
+}
+
 /// Requests as JSON, by name.
 fn named<T: Serialize>(specs: &[T]) -> BTreeMap<String, Value> {
     specs
@@ -195,6 +203,12 @@ impl fmt::Display for What {
     }
 }
 
+impl fmt::Display for KeyChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.path, shown(&self.before), shown(&self.after))
+    }
+}
+
 /// One line for each change, `+`, `-` or `~` first; changed keys below, indented.
 impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -205,9 +219,7 @@ impl fmt::Display for Diff {
                 Action::Change { keys, replaces_tasks } => {
                     let tasks = if *replaces_tasks { " (tasks are replaced)" } else { "" };
                     writeln!(f, "~ {what} {name}{tasks}")?;
-                    for KeyChange { path, before, after } in keys {
-                        writeln!(f, "    {path}: {} -> {}", shown(before), shown(after))?;
-                    }
+                    keys.iter().try_for_each(|key| writeln!(f, "    {key}"))?;
                 }
             }
         }

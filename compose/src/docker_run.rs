@@ -1,9 +1,12 @@
-//! `docker run` line to Compose file.
+//! `docker run` line, or a container that is there, to Compose file.
 //!
-//! Input: the words of the line. Output: a document with one service, and what could not be said
+//! Input: the words of the line, or what `docker inspect` says ([`inspected`]). Output: a document with one service, and what could not be said
 //! in it. Deliberately absent: running anything, or asking an engine about the image.
 
 mod flags;
+mod inspect;
+
+pub use inspect::inspected;
 
 use crate::source::Span;
 use crate::yaml::emit::emit;
@@ -29,6 +32,10 @@ pub enum ConvertError {
     NoImage,
     #[error("the line is not `docker run …` or `docker create …`")]
     NotRun,
+    #[error("this is no command line: {0}")]
+    Words(String),
+    #[error("this is not what `docker inspect` says of one container")]
+    NotContainer,
 }
 
 /// Makes a Compose file of the words of a `docker run` line; `docker run` itself may be left out.
@@ -160,9 +167,7 @@ impl Making {
                 if value == "all" {
                     self.set("gpus", text(value));
                 } else {
-                    let count = value.trim_start_matches("count=");
-                    let request = Map::from_iter([("count".to_owned(), entry(text(count)))]);
-                    self.set("gpus", list(vec![Value::Map(request)]));
+                    self.set("gpus", list(vec![Value::Map(gpu_request(value))]));
                 }
             }
             flags::To::LogOption => {
@@ -286,7 +291,7 @@ impl Making {
             let uses = Value::Map(uses.collect());
             self.service.insert("networks".to_owned(), entry(uses));
         }
-        let name = self.name.take().unwrap_or_else(|| name_of(image));
+        let name = self.name.take().map_or_else(|| name_of(image), |name| name_of(&name));
         let service = Value::Map(std::mem::take(&mut self.service));
         let mut file = Map::new();
         let services = Map::from_iter([(name, entry(service))]);
@@ -309,6 +314,36 @@ fn section(file: &mut Map, name: &str, keys: Vec<String>, value: impl Fn() -> Va
         let map: Map = keys.into_iter().map(|key| (key, entry(value()))).collect();
         file.insert(name.to_owned(), entry(Value::Map(map)));
     }
+}
+
+/// `2`, `count=2`, `"device=0,1"`, `driver=nvidia,capabilities=utility`.
+fn gpu_request(value: &str) -> Map {
+    let mut request = Map::new();
+    let mut key = "count";
+    for part in value.trim_matches(['"', '\'']).split(',') {
+        let value = match part.split_once('=') {
+            Some((name, value)) => {
+                key = match name {
+                    "device" => "device_ids",
+                    "capabilities" => "capabilities",
+                    "driver" => "driver",
+                    _ => "count",
+                };
+                value
+            }
+            // A further value of the same key.
+            None => part,
+        };
+        if key == "count" || key == "driver" {
+            request.insert(key.to_owned(), entry(text(value)));
+            continue;
+        }
+        let slot = request.entry(key.to_owned()).or_insert_with(|| entry(list(Vec::new())));
+        if let Value::List(items) = &mut slot.node.value {
+            items.push(node(text(value)));
+        }
+    }
+    request
 }
 
 /// The last part of an image's name, as the name of a service.

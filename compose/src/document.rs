@@ -61,7 +61,10 @@ fn name_external(file: &mut Node, section: &str) {
             && external
         {
             let name = Entry { key: span, node: Node::text(key.clone(), span) };
-            thing.entry("name".to_owned()).or_insert(name);
+            let own = thing.entry("name".to_owned()).or_insert_with(|| name.clone());
+            if own.node.is_empty() {
+                *own = name;
+            }
         }
     }
 }
@@ -100,14 +103,15 @@ fn object(node: &mut Node, shape: &'static Shape) {
         escape(node);
         return;
     };
+    if let Some(entry) = map.get_mut("depends_on") {
+        // Before it is sorted: the order is the user's.
+        shorten(&mut entry.node);
+    }
     for (key, entry) in map.iter_mut() {
         match shape.field(key) {
             Some(field) => tidy(&mut entry.node, field.kind),
             None => escape(&mut entry.node),
         }
-    }
-    if let Some(entry) = map.get_mut("depends_on") {
-        shorten(&mut entry.node);
     }
     map.retain(|key, entry| says_something(key, entry, shape));
     map.sort_keys();
@@ -133,7 +137,10 @@ fn says_something(key: &str, entry: &Entry, shape: &'static Shape) -> bool {
     if field.keep_empty {
         return true;
     }
-    !(entry.node.is_empty() || matches!(entry.node.value, Value::Bool(false) | Value::Int(0)))
+    let no_time = matches!(field.kind, Kind::Duration) && entry.node.as_str() == Some("0s");
+    !(no_time
+        || entry.node.is_empty()
+        || matches!(entry.node.value, Value::Bool(false) | Value::Int(0)))
 }
 
 /// Doubles every `$`, so that reading the document fills in nothing.

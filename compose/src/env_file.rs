@@ -1,5 +1,7 @@
 //! Files of variables: `.env`, `env_file`, `label_file`.
 
+use std::collections::BTreeMap;
+
 use crate::interpolate::template::{Lookup, substitute};
 use crate::problem::{Problem, Severity};
 use crate::source::{SourceId, Span, to_u32};
@@ -12,6 +14,9 @@ pub enum Form {
     /// As Compose reads `.env`: quotes, escapes, comments, variables, `export`.
     Dotenv,
 }
+
+/// Bytes that variables may put into the values of one file.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// A variable of a file; without a value it is to be taken from the environment.
 pub type Variable = (String, Option<String>);
@@ -26,7 +31,11 @@ pub fn parse(
 ) -> Vec<Variable> {
     match form {
         Form::Raw => raw(text, source, problems),
-        Form::Dotenv => Dotenv { text, source, at: 0, lookup, problems, done: Vec::new() }.run(),
+        Form::Dotenv => {
+            let (done, places) = (Vec::new(), BTreeMap::new());
+            let room = MOST_BYTES;
+            Dotenv { text, source, at: 0, lookup, problems, done, places, room }.run()
+        }
     }
 }
 
@@ -67,6 +76,10 @@ struct Dotenv<'t, 'p> {
     lookup: Lookup<'p>,
     problems: &'p mut Vec<Problem>,
     done: Vec<Variable>,
+    /// Where in `done` the last value of each name is.
+    places: BTreeMap<String, usize>,
+    /// Bytes that values may still have.
+    room: usize,
 }
 
 impl Dotenv<'_, '_> {
@@ -99,7 +112,7 @@ impl Dotenv<'_, '_> {
         }
         if !matches!(self.peek(), Some('=' | ':')) {
             self.skip(|c| c != '\n');
-            self.done.push((name, None));
+            self.push(name, None);
             return;
         }
         self.at += 1;
@@ -112,7 +125,12 @@ impl Dotenv<'_, '_> {
                 self.fill(&value, start)
             }
         };
-        self.done.push((name, Some(value)));
+        self.push(name, Some(value));
+    }
+
+    fn push(&mut self, name: String, value: Option<String>) {
+        self.places.insert(name.clone(), self.done.len());
+        self.done.push((name, value));
     }
 
     fn quoted(&mut self, quote: char) -> String {
@@ -155,18 +173,31 @@ impl Dotenv<'_, '_> {
 
     /// Fills in variables: those of this file so far, then the environment's.
     fn fill(&mut self, value: &str, start: usize) -> String {
-        let known = &self.done;
+        let (known, places) = (&self.done, &self.places);
         let outer = self.lookup;
         let lookup = |name: &str| {
-            let here = known.iter().rev().find(|(n, _)| n == name).and_then(|(_, v)| v.clone());
+            let here = places.get(name).and_then(|at| known[*at].1.clone());
             outer(name).or(here)
         };
         match substitute(value, &lookup) {
-            Ok(done) => done.text,
-            Err(error) => {
+            Ok(done) => match self.room.checked_sub(done.text.len()) {
+                Some(left) => {
+                    self.room = left;
+                    done.text
+                }
+                None => {
+                    if self.room > 0 {
+                        self.error(start, "variables make the values too long".to_owned());
+                    }
+                    self.room = 0;
+                    String::new()
+                }
+            },
+            Err(errors) => {
                 let span = self.span(start);
-                self.problems
-                    .push(Problem::error(span, "", error.to_string()).maybe_help(error.help()));
+                self.problems.extend(errors.iter().map(|error| {
+                    Problem::error(span, "", error.to_string()).maybe_help(error.help())
+                }));
                 String::new()
             }
         }

@@ -29,9 +29,15 @@ use crate::{Loaded, Normalised, Stack, check};
 /// Files that may take part, by `include` and `extends`: enough for anything real.
 const MOST_FILES: usize = 200;
 
+/// Bytes of env files and label files, each use counted: what many services take in stays small.
+const MOST_VARIABLE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that all of them may have together: what `include` multiplies stays small.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
 /// Reads, checks and converts. See [`crate::load`].
 pub(crate) fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
-    let (made, report) = run(input);
+    let (made, report) = run(input, Purpose::Deploy);
     match made {
         Some(made) if !report.has_errors() => Ok(Loaded { stack: made.stack, warnings: report }),
         _ => Err(report),
@@ -40,7 +46,7 @@ pub(crate) fn load(input: &Input<'_>) -> Result<Loaded, Problems> {
 
 /// Reads and merges. See [`crate::normalise`].
 pub(crate) fn normalise(input: &Input<'_>) -> Result<Normalised, Problems> {
-    let (made, report) = run(input);
+    let (made, report) = run(input, Purpose::Show);
     match made {
         Some(made) if made.readable => {
             Ok(Normalised { document: made.stack.document, problems: report })
@@ -49,16 +55,26 @@ pub(crate) fn normalise(input: &Input<'_>) -> Result<Normalised, Problems> {
     }
 }
 
-fn run(input: &Input<'_>) -> (Option<Made>, Problems) {
+/// What the files are read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Deploy,
+    /// Nothing is named after the stack, so it needs no name.
+    Show,
+}
+
+fn run(input: &Input<'_>, purpose: Purpose) -> (Option<Made>, Problems) {
     let mut loader = Loader {
         reader: input.reader,
         sources: Sources::default(),
         problems: Vec::new(),
         files_read: 0,
+        bytes_read: 0,
+        variable_bytes: 0,
         open: Vec::new(),
         trees: BTreeMap::new(),
     };
-    let made = loader.stack(input);
+    let made = loader.stack(input, purpose);
     (made, Problems::new(loader.problems, loader.sources))
 }
 
@@ -87,6 +103,8 @@ struct Loader<'a> {
     sources: Sources,
     problems: Vec<Problem>,
     files_read: usize,
+    bytes_read: usize,
+    variable_bytes: usize,
     /// Files being read, to find circles: absolute paths.
     open: Vec<String>,
     /// Trees of files that `extends` has read already.
@@ -94,7 +112,7 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn stack(&mut self, input: &Input<'_>) -> Option<Made> {
+    fn stack(&mut self, input: &Input<'_>, purpose: Purpose) -> Option<Made> {
         let dir = absolute("/", &input.project_dir);
         let place = Place { variables: self.variables(&dir, &input.environment), dir };
         let mut file: Option<Node> = None;
@@ -111,7 +129,7 @@ impl Loader<'_> {
         }
         let mut file = file?;
         unmark(&mut file);
-        let name = self.name(input, &file);
+        let name = self.name(input, &file, purpose);
         let active = profiles::active(input, &place.variables);
         profiles::filter(&mut file, &active, &mut self.problems);
         self.read_env_files(&mut file, &place);
@@ -125,6 +143,7 @@ impl Loader<'_> {
             file: &file,
             reader: self.reader,
             environment: &|name| place.lookup(name),
+            room: std::cell::Cell::new(spec::MOST_CONTENT),
         };
         let specs = spec::specs(&source, &mut self.problems);
         check::check_specs(&specs, &file, &mut self.problems);
@@ -135,7 +154,7 @@ impl Loader<'_> {
     }
 
     /// The name of the stack: the caller's, else the file's.
-    fn name(&mut self, input: &Input<'_>, file: &Node) -> String {
+    fn name(&mut self, input: &Input<'_>, file: &Node, purpose: Purpose) -> String {
         let own = file.get("name");
         let (name, span) = match own.and_then(Node::as_str) {
             Some(name) if input.stack.is_empty() => {
@@ -145,6 +164,9 @@ impl Loader<'_> {
         };
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         let starts = name.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
+        if name.is_empty() && purpose == Purpose::Show {
+            return name;
+        }
         if name.is_empty() {
             self.problems.push(
                 Problem::error(Span::start_of(SourceId(0)), "", "the stack has no name")
@@ -162,9 +184,13 @@ impl Loader<'_> {
     /// The tree of one file with all that it includes and extends, in its one form.
     fn file(&mut self, name: &str, path: &str, bytes: &[u8], place: &Place) -> Option<Node> {
         self.files_read += 1;
-        if self.files_read > MOST_FILES {
+        self.bytes_read = self.bytes_read.saturating_add(bytes.len());
+        if self.files_read > MOST_FILES || self.bytes_read > MOST_BYTES {
             let span = Span::start_of(SourceId(0));
-            self.problems.push(Problem::error(span, "", format!("more than {MOST_FILES} files")));
+            self.problems.push(
+                Problem::error(span, "", "the stack is made of too much")
+                    .allowed(format!("{MOST_FILES} files, {MOST_BYTES} bytes in all")),
+            );
             return None;
         }
         let mut tree = self.tree(name, bytes, place)?;

@@ -4,6 +4,8 @@
 //! mounts meet mounts. An empty value says nothing and overrides nothing, as in the docker CLI;
 //! `!reset` and `!override` say so explicitly.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::schema::{Kind, Merge, Shape, Short};
 use crate::yaml::{Entry, Map, Mark, Node, Value};
 
@@ -24,11 +26,8 @@ pub fn merge(base: &mut Node, over: Node, kind: &'static Kind) {
         (Value::Map(under), Value::Map(above)) => maps(under, above, kind),
         (Value::List(under), Value::List(above)) => match kind {
             Kind::Set(_) | Kind::OneOrMore(_) => {
-                for item in above {
-                    if under.iter().all(|old| old.value != item.value) {
-                        under.push(item);
-                    }
-                }
+                let mut there: BTreeSet<String> = under.iter().map(as_key).collect();
+                under.extend(above.into_iter().filter(|item| there.insert(as_key(item))));
             }
             _ => under.extend(above),
         },
@@ -39,6 +38,11 @@ pub fn merge(base: &mut Node, over: Node, kind: &'static Kind) {
             }
         }
     }
+}
+
+/// What tells two items of a list apart.
+fn as_key(item: &Node) -> String {
+    item.to_json().to_string()
 }
 
 fn maps(under: &mut Map, above: Map, kind: &'static Kind) {
@@ -110,16 +114,16 @@ fn one(base: &mut Node, over: Node, kind: &'static Kind, rule: Merge) {
     }
 }
 
-/// What makes two ports the same: the later one replaces the earlier.
+/// What makes two ports the same: the later one replaces the earlier. The address is not among it,
+/// since an orchestrator's port is open on every address.
 fn port_key(node: &Node) -> Option<String> {
     let published = node.get("published").and_then(Node::as_int).unwrap_or(0);
     let target = node.get("target").and_then(Node::as_int).unwrap_or(0);
     let protocol = node.str("protocol").unwrap_or("tcp");
-    let address = node.str("host_ip").unwrap_or("");
     Some(if published == 0 {
-        format!("{target}/{protocol} {address}")
+        format!("{target}/{protocol}")
     } else {
-        format!("{published}:/{protocol} {address}")
+        format!("{published}:/{protocol}")
     })
 }
 
@@ -131,11 +135,22 @@ fn keyed<O: Ord>(
     order: impl Fn(&Node) -> O,
 ) {
     let (Value::List(items), Value::List(more)) = (&mut base.value, over.value) else { return };
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        if let Some(key) = key(item) {
+            places.entry(key).or_insert(at);
+        }
+    }
     for item in more {
-        let wanted = key(&item);
-        match items.iter_mut().find(|old| wanted.is_some() && key(old) == wanted) {
-            Some(old) => *old = item,
-            None => items.push(item),
+        let key = key(&item);
+        match key.as_ref().and_then(|key| places.get(key)) {
+            Some(at) => items[*at] = item,
+            None => {
+                if let Some(key) = key {
+                    places.insert(key, items.len());
+                }
+                items.push(item);
+            }
         }
     }
     items.sort_by_key(|n| order(n));
@@ -147,19 +162,29 @@ fn file_uses(base: &mut Node, over: Node) {
     let target = |n: &Node| n.str("target").or(n.str("source")).map(str::to_owned);
     let source = |n: &Node| n.str("source").map(str::to_owned);
     let (Value::List(items), Value::List(more)) = (&mut base.value, over.value) else { return };
-    let uses =
-        |list: &[Node], name: &Option<String>| list.iter().filter(|n| &source(n) == name).count();
-    let before = items.clone();
-    for item in &more {
-        let name = source(item);
-        let only = uses(&before, &name) == 1 && uses(&more, &name) == 1;
-        let place = items
-            .iter()
-            .position(|old| target(old) == target(item))
-            .or_else(|| only.then(|| items.iter().position(|old| source(old) == name)).flatten());
-        match place {
-            Some(at) => items[at] = item.clone(),
-            None => items.push(item.clone()),
+    let uses = |list: &[Node]| {
+        let mut uses: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        list.iter().for_each(|n| *uses.entry(source(n)).or_default() += 1);
+        uses
+    };
+    let (before, after) = (uses(items), uses(&more));
+    // The first place of each target and of each source; what is replaced may move them.
+    let mut targets: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    let mut sources: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        targets.entry(target(item)).or_insert(at);
+        sources.entry(source(item)).or_insert(at);
+    }
+    for item in more {
+        let name = source(&item);
+        let only = before.get(&name) == Some(&1) && after.get(&name) == Some(&1);
+        let place = targets.get(&target(&item)).or(sources.get(&name).filter(|_| only)).copied();
+        let at = place.unwrap_or(items.len());
+        targets.entry(target(&item)).or_insert(at);
+        sources.entry(name).or_insert(at);
+        match items.get_mut(at) {
+            Some(old) => *old = item,
+            None => items.push(item),
         }
     }
     items.sort_by_key(source);

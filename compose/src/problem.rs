@@ -46,6 +46,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// A second place that explains the first, with a few words.
     pub related: Option<(Span, String)>,
+    /// Where that is. Filled in by [`Problems::new`].
+    pub related_location: Option<Location>,
 }
 
 impl Problem {
@@ -72,6 +74,7 @@ impl Problem {
             allowed: None,
             help: None,
             related: None,
+            related_location: None,
         }
     }
 
@@ -122,6 +125,9 @@ impl Problem {
         if let Some(help) = &self.help {
             out.push_str(&format!("; {help}"));
         }
+        if let (Some(place), Some((_, words))) = (&self.related_location, &self.related) {
+            out.push_str(&format!("; {place}: {words}"));
+        }
         out
     }
 }
@@ -144,6 +150,8 @@ impl Problems {
         list.dedup_by(|a, b| a.span == b.span && a.message == b.message && a.help == b.help);
         for problem in &mut list {
             problem.location = problem.span.map(|span| sources.locate(span));
+            problem.related_location =
+                problem.related.as_ref().map(|(span, _)| sources.locate(*span));
         }
         Problems { list, sources }
     }

@@ -3,6 +3,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::problem::{Problem, Problems, Severity};
+use crate::source::Span;
 
 /// Whether escape codes may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,24 +12,50 @@ pub enum Colour {
     Never,
 }
 
-/// More problems than this are counted, not shown: nobody reads more at once.
+/// So many problems are shown with their line; nobody reads more at once.
 const SHOWN: usize = 100;
 
-/// The whole report.
+/// Further problems get one line each, up to so many in all.
+const TOLD: usize = 2_000;
+
+/// The whole report: what is only told first, then the errors, which end up where they are read first.
 pub(crate) fn render(problems: &Problems, colour: Colour) -> String {
     let renderer = match colour {
         Colour::Always => Renderer::styled(),
         Colour::Never => Renderer::plain(),
     };
+    let is_error = |p: &&Problem| p.severity == Severity::Error;
+    let errors: Vec<&Problem> = problems.list.iter().filter(is_error).collect();
+    let others: Vec<&Problem> = problems.list.iter().filter(|p| !is_error(p)).collect();
     let mut out = String::new();
-    for problem in problems.list.iter().take(SHOWN) {
-        out.push_str(&one(problem, problems, &renderer));
+    let mut room = SHOWN;
+    // Errors take the room first.
+    let whole_errors = errors.len().min(room);
+    room -= whole_errors;
+    part(&others, others.len().min(room), problems, &renderer, &mut out);
+    part(&errors, whole_errors, problems, &renderer, &mut out);
+    out
+}
+
+/// `list`, its first `whole` problems with their lines.
+fn part(
+    list: &[&Problem],
+    whole: usize,
+    problems: &Problems,
+    renderer: &Renderer,
+    out: &mut String,
+) {
+    for problem in &list[..whole] {
+        out.push_str(&one(problem, problems, renderer));
         out.push_str("\n\n");
     }
-    if problems.list.len() > SHOWN {
-        out.push_str(&format!("… and {} more\n", problems.list.len() - SHOWN));
+    for problem in list.iter().take(TOLD).skip(whole) {
+        out.push_str(&problem.line());
+        out.push('\n');
     }
-    out
+    if list.len() > TOLD.max(whole) {
+        out.push_str(&format!("… and {} more\n", list.len() - TOLD));
+    }
 }
 
 fn one(problem: &Problem, problems: &Problems, renderer: &Renderer) -> String {
@@ -46,15 +73,23 @@ fn one(problem: &Problem, problems: &Problems, renderer: &Renderer) -> String {
     if let Some((span, source)) =
         problem.span.and_then(|span| Some((span, problems.sources.get(span.source)?)))
     {
-        let range = one_line(&source.text, span.start as usize, span.end as usize);
-        let mut snippet = Snippet::source(source.text.as_str())
+        let other = problem.related.as_ref().filter(|(other, _)| other.source == span.source);
+        // Only the lines in question: the renderer looks at all that it is given.
+        let first = other.map_or(span.start, |(other, _)| other.start.min(span.start));
+        let (line, from) = source.line_of(first);
+        let text = &source.text[from..];
+        let within = |span: Span| {
+            one_line(text, (span.start as usize) - from, (span.end as usize).max(from) - from)
+        };
+        let last = within(span).end.max(other.map_or(0, |(other, _)| within(*other).end));
+        let to = text[last..].find('\n').map_or(text.len(), |at| last + at);
+        let mut snippet = Snippet::source(&text[..to])
             .path(source.name.as_str())
-            .annotation(AnnotationKind::Primary.span(range));
-        if let Some((other, words)) = &problem.related
-            && other.source == span.source
-        {
-            let range = one_line(&source.text, other.start as usize, other.end as usize);
-            snippet = snippet.annotation(AnnotationKind::Context.span(range).label(words.as_str()));
+            .line_start(line)
+            .annotation(AnnotationKind::Primary.span(within(span)));
+        if let Some((other, words)) = other {
+            snippet = snippet
+                .annotation(AnnotationKind::Context.span(within(*other)).label(words.as_str()));
         }
         group = group.element(snippet);
     }

@@ -56,6 +56,13 @@ impl Source {
         Source { name, text, line_starts }
     }
 
+    /// The line that byte `at` is on, from 1, and the byte at which it begins.
+    #[must_use]
+    pub fn line_of(&self, at: u32) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|&start| start <= at).max(1);
+        (line, self.line_starts.get(line - 1).map_or(0, |&start| start as usize))
+    }
+
     /// The byte at which `line`, from 0, begins.
     #[must_use]
     pub fn line_start(&self, line: usize) -> u32 {

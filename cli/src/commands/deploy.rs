@@ -1,29 +1,13 @@
-//! `deploy` and `config`: Compose files to a stack that runs, or to what would be sent.
+//! `deploy`: Compose files to a stack that runs.
 
-use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Read as _};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use compose::{Colour, Input, InputFile, Loaded, ReadError, Reader};
-use model::api::{StackAction, StackReply, StackRequest};
+use model::api::{StackAction, StackReply};
 
+use super::files::{Files, Wrong};
+use super::plan::{self, Prune};
 use crate::client::{Client, encoded};
 use crate::wait::{self, Awaited};
-
-/// Which files make a stack.
-#[derive(Debug, clap::Args)]
-pub struct Files {
-    /// A Compose file; several are merged in order; `-` reads standard input
-    #[arg(short, long = "compose-file", value_name = "FILE", default_value = "compose.yml")]
-    compose_file: Vec<String>,
-    /// Where relative paths start [default: the first file's directory]
-    #[arg(long, value_name = "DIR")]
-    project_directory: Option<PathBuf>,
-    /// Also services of this profile
-    #[arg(long, value_name = "PROFILE")]
-    profile: Vec<String>,
-}
 
 /// `swarmctl deploy`
 #[derive(Debug, clap::Args)]
@@ -31,15 +15,23 @@ pub struct Files {
     swarmctl deploy shop -c compose.yml\n  \
     swarmctl deploy shop -c compose.yml -c production.yml --prune\n  \
     swarmctl deploy shop -c compose.yml --plan      what would change\n\n\
-    Exit code: 0 when everything runs, 1 when it does not or was not sent, 2 when a file is wrong.")]
+    Exit code: 0 when everything runs, 1 when it does not or was not sent, 2 when a file is wrong.\n\
+    With --plan: 0 when there is a plan, 1 when the managers would refuse it or cannot be asked, 2 when a \
+    file is wrong; with --detailed-exitcode as well: 3 when something would change.")]
 pub struct DeployArgs {
     /// The stack's name
     stack: String,
     #[command(flatten)]
     files: Files,
-    /// Say what would change, and change nothing
+    /// Say what would change, key by key, and which tasks would be replaced; change nothing
     #[arg(long)]
     plan: bool,
+    /// With --plan: exit code 3 when something would change
+    #[arg(long, requires = "plan", alias = "detailed-exit-code")]
+    detailed_exitcode: bool,
+    /// With --plan: how to print it
+    #[arg(long, requires = "plan", value_enum, default_value_t)]
+    format: plan::Format,
     /// Remove services of the stack that the files do not have any more
     #[arg(long)]
     prune: bool,
@@ -47,84 +39,60 @@ pub struct DeployArgs {
     wait: wait::Args,
 }
 
-/// `swarmctl config`
+/// `swarmctl stack diff`
 #[derive(Debug, clap::Args)]
-pub struct ConfigArgs {
+#[command(
+    after_help = "Exit code, as of diff: 0 when nothing differs, 1 when something does, 2 when a file is wrong."
+)]
+pub struct DiffArgs {
+    /// The stack's name
+    stack: String,
     #[command(flatten)]
     files: Files,
-    /// How to print
+    /// How to print it
     #[arg(long, value_enum, default_value_t)]
-    format: ConfigFormat,
-    /// Print the requests that would be sent instead, as JSON
-    #[arg(long, requires = "stack")]
-    specs: bool,
-    /// The stack's name, for --specs
-    #[arg(long)]
-    stack: Option<String>,
-    /// Print nothing: only say whether the files are right
-    #[arg(short, long)]
-    quiet: bool,
+    format: plan::Format,
 }
 
-/// How a normalised file is printed.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
-enum ConfigFormat {
-    #[default]
-    Yaml,
-    Json,
-}
-
-/// The files are wrong. What is wrong has been printed.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing was changed")]
-struct Wrong;
+/// Exit code of a plan that changes something, when it is asked for. Not 2, as of terraform: 2 means
+/// that a file is wrong.
+const CHANGES: u8 = 3;
 
 /// Deploys a stack.
 ///
 /// # Errors
 /// Those of the call, and when the stack does not converge.
 pub async fn run(client: &Client, args: &DeployArgs) -> anyhow::Result<ExitCode> {
-    let loaded = match load(&args.files, &args.stack) {
+    let loaded = match args.files.load(&args.stack) {
         Ok(loaded) => loaded,
         Err(error) if error.is::<Wrong>() => return Ok(ExitCode::from(2)),
         Err(error) => return Err(error),
     };
     let specs = loaded.stack.specs;
-    let request = StackRequest {
-        networks: specs.networks,
-        secrets: specs.secrets,
-        configs: specs.configs,
-        services: specs.services,
-    };
-    let path = format!(
-        "/stacks/{}?dryRun={}&prune={}",
-        encoded(&args.stack),
-        u8::from(args.plan),
-        u8::from(args.prune)
-    );
-    let reply: StackReply = client.post(&path, &request).await?;
+    let prune = if args.prune { Prune::Yes } else { Prune::No };
+    if args.plan {
+        let changes = show_plan(client, &args.stack, specs, prune, args.format).await?;
+        let code = if changes && args.detailed_exitcode { CHANGES } else { 0 };
+        return Ok(ExitCode::from(code));
+    }
+    let path = format!("/stacks/{}?prune={}", encoded(&args.stack), u8::from(args.prune));
+    let reply: StackReply = client.post(&path, &plan::request(specs)).await?;
     for warning in &reply.warnings {
         eprintln!("warning: {warning}");
     }
     for change in &reply.changes {
-        let word = match (change.action, args.plan) {
-            (StackAction::Create, false) => "created",
-            (StackAction::Create, true) => "would create",
-            (StackAction::Update, false) => "updated",
-            (StackAction::Update, true) => "would update",
-            (StackAction::Remove, false) => "removed",
-            (StackAction::Remove, true) => "would remove",
-            (StackAction::Keep, _) => "unchanged",
+        let word = match change.action {
+            StackAction::Create => "created",
+            StackAction::Update => "updated",
+            StackAction::Remove => "removed",
+            StackAction::Keep => "unchanged",
         };
         let fields = if change.fields.is_empty() {
             String::new()
         } else {
             format!("  ({})", change.fields.join(", "))
         };
-        println!("{word:<12} {:<8} {}{fields}", change.kind, change.name);
-    }
-    if args.plan {
-        return Ok(ExitCode::SUCCESS);
+        println!("{word:<9} {:<8} {}{fields}", change.kind, change.name);
     }
     let gone = |action| matches!(action, StackAction::Remove);
     let services: Vec<Awaited> = reply
@@ -140,114 +108,34 @@ pub async fn run(client: &Client, args: &DeployArgs) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what files mean.
+/// Prints how a stack differs from files.
 ///
 /// # Errors
-/// When a file cannot be read.
-pub fn config(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let stack = args.stack.as_deref().unwrap_or("config");
-    let loaded = match load(&args.files, stack) {
+/// Those of the calls.
+pub async fn diff(client: &Client, args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let loaded = match args.files.load(&args.stack) {
         Ok(loaded) => loaded,
         Err(error) if error.is::<Wrong>() => return Ok(ExitCode::from(2)),
         Err(error) => return Err(error),
     };
-    if args.quiet {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if args.specs {
-        println!("{:#}", compose::wire::specs_json(&loaded.stack.specs));
-        return Ok(ExitCode::SUCCESS);
-    }
-    match args.format {
-        ConfigFormat::Yaml => print!("{}", loaded.stack.document.to_yaml()),
-        ConfigFormat::Json => println!("{:#}", loaded.stack.document.to_json()),
-    }
-    Ok(ExitCode::SUCCESS)
+    // Everything that is not in the files differs as well.
+    let specs = loaded.stack.specs;
+    let changes = show_plan(client, &args.stack, specs, Prune::Yes, args.format).await?;
+    Ok(ExitCode::from(u8::from(changes)))
 }
 
-/// Reads the files and prints warnings and problems.
-fn load(files: &Files, stack: &str) -> anyhow::Result<Loaded> {
-    let mut read = Vec::new();
-    for name in &files.compose_file {
-        let bytes = if name == "-" {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes)?;
-            bytes
-        } else {
-            std::fs::read(name)
-                .map_err(|e| anyhow::anyhow!("{name}: {e} (another file: -c FILE)"))?
-        };
-        read.push(InputFile {
-            name: if name == "-" { "stdin".into() } else { name.clone() },
-            bytes,
-        });
+/// Prints the plan; says whether it changes anything.
+async fn show_plan(
+    client: &Client,
+    stack: &str,
+    specs: compose::Specs,
+    prune: Prune,
+    format: plan::Format,
+) -> anyhow::Result<bool> {
+    let plan = plan::plan(client, stack, specs, prune).await?;
+    for warning in plan.warnings() {
+        eprintln!("warning: {warning}");
     }
-    let project_dir = project_directory(files)?;
-    // Names are shown as they were typed; the compose crate looks for them from the project.
-    let cwd = std::env::current_dir()?;
-    for file in &mut read {
-        let path = cwd.join(&file.name);
-        if path.is_file()
-            && let Ok(below) = path.strip_prefix(&project_dir)
-        {
-            file.name = below.display().to_string();
-        }
-    }
-    let input = Input {
-        files: read,
-        project_dir: project_dir.display().to_string(),
-        environment: std::env::vars().collect::<BTreeMap<_, _>>(),
-        reader: &Disk,
-        stack: stack.to_owned(),
-        profiles: files.profile.clone(),
-    };
-    let colour = if std::io::stderr().is_terminal() { Colour::Always } else { Colour::Never };
-    match compose::load(&input) {
-        Ok(loaded) => {
-            if !loaded.warnings.is_empty() {
-                eprint!("{}", loaded.warnings.render(colour));
-            }
-            Ok(loaded)
-        }
-        Err(problems) => {
-            eprint!("{}", problems.render(colour));
-            Err(Wrong.into())
-        }
-    }
-}
-
-fn project_directory(files: &Files) -> anyhow::Result<PathBuf> {
-    let cwd = std::env::current_dir()?;
-    let directory = match (&files.project_directory, files.compose_file.first()) {
-        (Some(directory), _) => cwd.join(directory),
-        (None, Some(file)) if file != "-" => {
-            cwd.join(Path::new(file).parent().unwrap_or(Path::new("")))
-        }
-        (None, _) => cwd,
-    };
-    directory
-        .canonicalize()
-        .map_err(|e| anyhow::anyhow!("the project's directory {}: {e}", directory.display()))
-}
-
-/// The files of this machine.
-struct Disk;
-
-/// The largest file that is read for a stack, bytes.
-const MAX_FILE: u64 = 4 << 20;
-
-impl Reader for Disk {
-    fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
-        let other = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::NotFound => ReadError::NotFound,
-            _ => ReadError::Other(e.to_string()),
-        };
-        let file = std::fs::File::open(path).map_err(other)?;
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(other)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(ReadError::Other(format!("larger than {MAX_FILE} bytes")));
-        }
-        Ok(bytes)
-    }
+    print!("{}", plan.show(format)?);
+    Ok(!plan.is_empty())
 }

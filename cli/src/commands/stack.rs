@@ -1,13 +1,14 @@
 //! `deploy` and `stack`: what belongs together.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use clap::Subcommand;
 use model::api::Service;
 use model::spec::STACK_LABEL;
 
 use super::common::Listing;
-use super::{service, task};
+use super::{deploy, service, task};
 use crate::client::{Client, filters};
 use crate::output::Table;
 
@@ -31,6 +32,8 @@ pub enum StackCommand {
         #[command(flatten)]
         list: task::ListArgs,
     },
+    /// Show how a stack differs from Compose files
+    Diff(deploy::DiffArgs),
     /// Remove stacks
     Rm {
         #[arg(required = true)]
@@ -42,26 +45,27 @@ pub enum StackCommand {
 ///
 /// # Errors
 /// Those of the calls, and when there is no such stack.
-pub async fn run(client: &Client, command: &StackCommand) -> anyhow::Result<()> {
+pub async fn run(client: &Client, command: &StackCommand) -> anyhow::Result<ExitCode> {
     match command {
-        StackCommand::Ls { listing } => ls(client, listing).await,
+        StackCommand::Diff(args) => return deploy::diff(client, args).await,
+        StackCommand::Ls { listing } => ls(client, listing).await?,
         StackCommand::Services { stack, list } => {
             let label = of_stack(stack);
             exists(client, stack).await?;
-            service::ls(client, &[("label", &label)], list).await
+            service::ls(client, &[("label", &label)], list).await?;
         }
         StackCommand::Ps { stack, list } => {
             let label = of_stack(stack);
             exists(client, stack).await?;
-            task::list(client, &[("label", &label)], list).await
+            task::list(client, &[("label", &label)], list).await?;
         }
         StackCommand::Rm { stacks } => {
             for stack in stacks {
                 rm(client, stack).await?;
             }
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn of_stack(stack: &str) -> String {

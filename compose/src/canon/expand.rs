@@ -226,6 +226,7 @@ impl Canon<'_> {
                 if !self.room_for(read.len(), &item, path) {
                     return;
                 }
+                self.base_sixty(&text, &item, path);
                 for one in read {
                     let mut entries = vec![
                         ("mode", Value::Str("ingress".into())),
@@ -245,6 +246,23 @@ impl Canon<'_> {
                 let message = format!("`{text}` is not a port: {error}");
                 self.bad(&mut item, message, port::ALLOWED, None, path);
             }
+        }
+    }
+
+    /// `22:22` without quotes is the number 1342 to readers of YAML 1.1.
+    fn base_sixty(&mut self, text: &str, item: &Node, path: &KeyPath<'_>) {
+        let Some((first, second)) = text.split_once(':') else { return };
+        let small = |part: &str| part.parse::<u8>().is_ok_and(|n| n < 60);
+        if small(first) && small(second) && self.sources.text(item.span) == text {
+            self.problems.push(
+                Problem::new(
+                    Severity::Warning,
+                    item.span,
+                    path.to_string(),
+                    format!("`{text}` is a number to base 60 for some YAML readers"),
+                )
+                .help(format!("quote it: \"{text}\"")),
+            );
         }
     }
 

@@ -66,7 +66,9 @@ impl Canon<'_> {
             Some(number) if (min..=max).contains(&number) => node.value = Value::Int(number),
             _ => {
                 let text = node.scalar_text().unwrap_or_default();
-                let message = if number.is_some() {
+                let digits = text.strip_prefix('-').unwrap_or(&text);
+                let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                let message = if number.is_some() || is_number {
                     format!("{text} is out of range")
                 } else {
                     format!("`{text}` is not a whole number")

@@ -29,8 +29,10 @@ impl Check<'_> {
             && let Some(replicas) = deploy.get("replicas")
         {
             let message = format!("`replicas` does not go with the mode {mode}");
-            self.error(replicas.span, &path.key("replicas"), message).help =
-                Some("global means one task on every node that fits".to_owned());
+            let place = deploy.get("mode").map_or(replicas.span, |mode| mode.span);
+            let problem = self.error(replicas.span, &path.key("replicas"), message);
+            problem.help = Some("global means one task on every node that fits".to_owned());
+            problem.related = Some((place, "the mode".to_owned()));
         }
         for key in ["update_config", "rollback_config"] {
             let Some(config) = deploy.get(key) else { continue };
@@ -99,11 +101,13 @@ impl Check<'_> {
                 && reserved > limit
             {
                 let reservations = path.key("reservations");
+                let limit = resources.get("limits").and_then(|limits| limits.get(key));
                 self.refusal(
                     node.span,
                     &reservations.key(key),
                     format!("more {key} is reserved than the limit allows"),
-                );
+                )
+                .related = limit.map(|limit| (limit.span, "the limit".to_owned()));
             }
         }
         for part in ["limits", "reservations"] {

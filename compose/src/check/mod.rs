@@ -33,7 +33,9 @@ pub fn check(file: &Node, sources: &Sources, problems: &mut Vec<Problem>) {
     let services = root.key("services");
     let empty = Map::new();
     let all = file.get("services").and_then(Node::as_map).unwrap_or(&empty);
-    if all.is_empty() {
+    // Where it is not a mapping that has been said.
+    let told = check.problems.iter().any(|p| p.path == "services");
+    if all.is_empty() && !told {
         check.warn(file.span, &services, "the stack has no service".to_owned());
     }
     for (name, entry) in all {
@@ -61,12 +63,11 @@ pub fn check(file: &Node, sources: &Sources, problems: &mut Vec<Problem>) {
 /// Judges what was made of it: names in full.
 pub fn check_specs(specs: &Specs, file: &Node, problems: &mut Vec<Problem>) {
     for service in &specs.services {
-        if service.name.len() > LONGEST_LABEL {
-            let span = service
-                .name
-                .split_once('_')
-                .and_then(|(_, key)| file.get("services")?.as_map()?.get(key).map(|e| e.key))
-                .unwrap_or(file.span);
+        let key = service.name.split_once('_').map_or("", |(_, key)| key);
+        // A key that is too long by itself has been told of.
+        if service.name.len() > LONGEST_LABEL && key.len() <= LONGEST_LABEL {
+            let entry = file.get("services").and_then(|s| s.as_map()?.get(key));
+            let span = entry.map_or(file.span, |e| e.key);
             problems.push(
                 Problem::error(
                     span,

@@ -51,7 +51,7 @@ impl Check<'_> {
         }
         if !target.starts_with('/') && !is_windows(target) {
             self.refusal(span, path, format!("the target `{target}` is not absolute")).help =
-                Some(format!("write `/{target}`"));
+                Some(format!("write `/{}`", target.trim().trim_start_matches('/')));
             return;
         }
         if target == "/" {

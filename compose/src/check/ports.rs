@@ -26,12 +26,12 @@ impl Check<'_> {
                 let path = path.index(index);
                 let on_host = port.str("mode") == Some("host");
                 if dnsrr && !on_host {
-                    self.error(
-                        port.span,
-                        &path,
-                        "a port in ingress mode needs the endpoint mode vip, not dnsrr".to_owned(),
-                    )
-                    .help = Some("use `mode: host`, or leave `endpoint_mode` out".to_owned());
+                    let place = entry.node.get("deploy").and_then(|d| d.get("endpoint_mode"));
+                    let message = "a port in ingress mode needs the endpoint mode vip, not dnsrr";
+                    let problem = self.error(port.span, &path, message.to_owned());
+                    problem.help =
+                        Some("use `mode: host`, or leave `endpoint_mode` out".to_owned());
+                    problem.related = place.map(|p| (p.span, "the endpoint mode".to_owned()));
                 }
                 let Some(key) = key_of(port) else { continue };
                 let taken = match (ingress.get(&key), host.get(&key)) {

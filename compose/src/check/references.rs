@@ -136,11 +136,18 @@ impl Check<'_> {
             .and_then(|e| e.node.as_map()?.get("depends_on").map(|d| d.key))
             .unwrap_or(self.file.span);
         let path = services.key(first);
-        self.error(
+        // The one that leads back to it.
+        let at = circle.iter().position(|name| *name == first).unwrap_or(0);
+        let last = circle[(at + circle.len() - 1) % circle.len()];
+        let back = all
+            .get(last)
+            .and_then(|e| e.node.get("depends_on")?.as_map()?.get(first).map(|d| d.key));
+        let problem = self.error(
             span,
             &path.key("depends_on"),
             format!("services wait for each other: {} -> {}", circle.join(" -> "), circle[0]),
-        )
-        .help = Some("take one of these dependencies out".to_owned());
+        );
+        problem.help = Some("take one of these dependencies out".to_owned());
+        problem.related = back.map(|span| (span, "and back".to_owned()));
     }
 }

@@ -5,8 +5,13 @@ use std::net::IpAddr;
 use super::{Check, entries, items};
 use crate::nearest::did_you_mean;
 use crate::path::KeyPath;
-use crate::quantity::{duration, image};
+use crate::problem::Severity;
+use crate::quantity::{duration, image, size};
+use crate::spec::is_anothers;
 use crate::yaml::Node;
+
+/// The least memory that the engine gives a container, in bytes.
+const LEAST_MEMORY: i64 = 6 * 1024 * 1024;
 
 impl Check<'_> {
     pub(super) fn service(&mut self, service: &Node, path: &KeyPath<'_>) {
@@ -14,6 +19,8 @@ impl Check<'_> {
         self.health(service, path);
         self.restart(service, path);
         self.values(service, path);
+        self.limits(service, path);
+        self.modes(service, path);
     }
 
     fn image(&mut self, service: &Node, path: &KeyPath<'_>) {
@@ -24,6 +31,9 @@ impl Check<'_> {
                 .as_map()
                 .and_then(|m| m.get("image").map(|e| e.key).or(m.first().map(|(_, e)| e.key)))
                 .unwrap_or(service.span);
+            if self.image_was_meant(path) {
+                return;
+            }
             let problem = self.error(span, path, "the service has no image".to_owned());
             problem.help = Some(if service.get("build").is_some() {
                 "build and push it first, and name it by `image:`".to_owned()
@@ -46,6 +56,24 @@ impl Check<'_> {
                 problem.help = Some(format!("write `{}`", text.to_lowercase()));
             }
         }
+    }
+
+    /// True when an error says already why there is none: the image itself is wrong, its key is
+    /// misspelt, or what it would come from is not there.
+    fn image_was_meant(&self, path: &KeyPath<'_>) -> bool {
+        // In a sea of problems it costs more than it helps.
+        if self.problems.len() > 300 {
+            return false;
+        }
+        let path = path.to_string();
+        self.problems.iter().filter(|p| p.severity == Severity::Error).any(|problem| {
+            let key = problem.path.strip_prefix(&path).and_then(|rest| rest.strip_prefix('.'));
+            key.is_some_and(|key| {
+                key == "image"
+                    || key.starts_with("extends")
+                    || did_you_mean(key, ["image"]).is_some()
+            })
+        })
     }
 
     fn health(&mut self, service: &Node, path: &KeyPath<'_>) {
@@ -105,6 +133,96 @@ impl Check<'_> {
         if service.get("deploy").and_then(|d| d.get("restart_policy")).is_some() {
             let message = "`deploy.restart_policy` counts, not `restart`".to_owned();
             self.warn(restart.span, &path.key("restart"), message);
+        }
+    }
+
+    /// Limits of the service itself, which the engine compares with one another.
+    fn limits(&mut self, service: &Node, path: &KeyPath<'_>) {
+        let resources = service.get("deploy").and_then(|d| d.get("resources"));
+        let bytes = |node: Option<&Node>| size::parse(node?.as_str()?).ok().filter(|b| *b > 0);
+        let own = bytes(service.get("mem_limit"));
+        let limit = bytes(resources.and_then(|r| r.get("limits")?.get("memory"))).or(own);
+        if let Some(swap) = service.get("memswap_limit") {
+            let key = path.key("memswap_limit");
+            match (bytes(Some(swap)), limit) {
+                (Some(_), None) => {
+                    let message = "`memswap_limit` needs a limit of memory".to_owned();
+                    self.refusal(swap.span, &key, message).help =
+                        Some("it is memory and swap together: add `mem_limit:`".to_owned());
+                }
+                (Some(both), Some(limit)) if both < limit => {
+                    let message =
+                        format!("{both} bytes of memory and swap are less than the memory");
+                    self.refusal(swap.span, &key, message).allowed =
+                        Some(format!("{limit} and more, or -1"));
+                }
+                _ => {}
+            }
+        }
+        if let (Some(reserved), Some(limit), Some(node)) =
+            (bytes(service.get("mem_reservation")), limit, service.get("mem_reservation"))
+            && reserved > limit
+        {
+            let message = "more memory is reserved than the limit allows".to_owned();
+            self.refusal(node.span, &path.key("mem_reservation"), message);
+        }
+        if let (Some(own), Some(node)) = (own, service.get("mem_limit"))
+            && own < LEAST_MEMORY
+        {
+            let message = format!("{own} bytes are too few for a container to start");
+            self.refusal(node.span, &path.key("mem_limit"), message).allowed =
+                Some("6 MiB and more".to_owned());
+        }
+        let limited = resources.and_then(|r| r.get("limits")?.get("cpus")).or(service.get("cpus"));
+        for key in ["cpu_period", "cpu_quota"] {
+            if let (Some(node), Some(cpus)) = (service.get(key), limited) {
+                let message = format!("`{key}` and `cpus` say the same in two ways");
+                let problem = self.refusal(node.span, &path.key(key), message);
+                problem.help = Some("keep one of the two".to_owned());
+                problem.related = Some((cpus.span, "the other one".to_owned()));
+            }
+        }
+    }
+
+    /// What a container shares with its host or with others.
+    fn modes(&mut self, service: &Node, path: &KeyPath<'_>) {
+        for (key, allowed) in [
+            ("pid", &["host"][..]),
+            ("ipc", &["host", "private", "shareable", "none"][..]),
+            ("uts", &["host"][..]),
+            ("userns_mode", &["host"][..]),
+        ] {
+            let Some(node) = service.get(key).filter(|n| !n.is_empty()) else { continue };
+            let text = node.as_str().unwrap_or("");
+            if is_anothers(text) {
+                let message = format!(
+                    "tasks cannot share the {key} of another container: they may be on different nodes; this is left out"
+                );
+                self.warn(node.span, &path.key(key), message);
+            } else if !allowed.contains(&text) {
+                let message = format!("`{text}` is not known");
+                let help = did_you_mean(text, allowed.iter().copied());
+                let problem = self.refusal(node.span, &path.key(key), message);
+                problem.allowed = Some(allowed.join(", "));
+                problem.help = help;
+            }
+        }
+        let on_networks = entries(service, "networks")
+            .filter_map(|(_, e)| e.node.get("mac_address"))
+            .chain(service.get("mac_address"));
+        for node in on_networks.collect::<Vec<_>>() {
+            let text = node.as_str().unwrap_or("");
+            let parts: Vec<&str> = text.split([':', '-']).collect();
+            let fine = parts.len() == 6
+                && parts.iter().all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()));
+            if fine {
+                let message = "other nodes find a task by the MAC address that belongs to its IP address: with its own it is reached from its own node only";
+                self.warn(node.span, &path.key("mac_address"), message.to_owned());
+            } else {
+                let message = format!("`{text}` is not a MAC address");
+                self.refusal(node.span, &path.key("mac_address"), message).allowed =
+                    Some("six bytes such as 02:42:ac:11:00:02".to_owned());
+            }
         }
     }
 

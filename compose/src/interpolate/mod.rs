@@ -40,8 +40,13 @@ impl Walk<'_> {
         match &mut node.value {
             Value::Str(text) if !is_plain(text) => match substitute(text, self.lookup) {
                 Ok(done) => {
-                    for name in done.unset {
-                        self.unset(name, node.span, path);
+                    for (name, at) in done.unset {
+                        let span = self.place(node.span, text, at);
+                        self.unset(name, span, path);
+                    }
+                    if let Some(at) = done.kept.first() {
+                        let span = self.place(node.span, text, *at);
+                        self.kept(span, path);
                     }
                     match self.bytes_left.checked_sub(done.text.len()) {
                         Some(left) => {
@@ -55,9 +60,11 @@ impl Walk<'_> {
                         }
                     }
                 }
-                Err(error) => {
-                    let span = self.place(node.span, text, error.at());
-                    self.refuse(&error, span, path);
+                Err(errors) => {
+                    for error in errors {
+                        let span = self.place(node.span, text, error.at());
+                        self.refuse(&error, span, path);
+                    }
                     // So that later passes do not complain about the template itself.
                     node.mark = Mark::Reset;
                 }
@@ -90,6 +97,18 @@ impl Walk<'_> {
             .help(format!("set it, or give a default: ${{{name}:-…}}")),
         );
         self.warned.insert(name);
+    }
+
+    fn kept(&mut self, span: Span, path: &KeyPath<'_>) {
+        self.problems.push(
+            Problem::new(
+                Severity::Warning,
+                span,
+                path.to_string(),
+                "this `$` begins no variable and is kept",
+            )
+            .help("write `$$`, which means a dollar sign everywhere"),
+        );
     }
 
     fn refuse(&mut self, error: &TemplateError, span: Span, path: &KeyPath<'_>) {

@@ -8,6 +8,9 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Nested defaults deeper than this are refused.
 const DEEPEST: usize = 16;
 
+/// More errors than this in one value are not looked for.
+const MOST_ERRORS: usize = 20;
+
 /// The longest text a value may grow to, in bytes.
 const LONGEST: usize = 1024 * 1024;
 
@@ -15,8 +18,10 @@ const LONGEST: usize = 1024 * 1024;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Substituted {
     pub text: String,
-    /// Variables that were used without a default and are not set.
-    pub unset: Vec<String>,
+    /// Variables that were used without a default and are not set, and at which byte.
+    pub unset: Vec<(String, usize)>,
+    /// Dollar signs of a shell, such as that of `$(date)`, which were kept: at which bytes.
+    pub kept: Vec<usize>,
 }
 
 /// Why a template cannot be filled in, and at which byte of it.
@@ -84,11 +89,14 @@ fn or_default(message: &str) -> Cow<'_, str> {
 /// Defaults, messages and replacements may use variables themselves.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
-pub fn substitute(template: &str, lookup: Lookup<'_>) -> Result<Substituted, TemplateError> {
+/// Everything that is wrong with it, in the order of the text.
+pub fn substitute(template: &str, lookup: Lookup<'_>) -> Result<Substituted, Vec<TemplateError>> {
     let mut out = Substituted::default();
-    expand(template, 0, 0, lookup, &mut out)?;
-    Ok(out)
+    let mut errors = Vec::new();
+    if let Err(error) = expand(template, 0, 0, lookup, &mut out, &mut errors) {
+        errors.push(error);
+    }
+    if errors.is_empty() { Ok(out) } else { Err(errors) }
 }
 
 /// True when there is nothing to fill in.
@@ -97,12 +105,14 @@ pub fn is_plain(text: &str) -> bool {
     !text.contains('$')
 }
 
+/// What can be read past is put into `errors`; an error that is returned is the last.
 fn expand(
     template: &str,
     base: usize,
     depth: usize,
     lookup: Lookup<'_>,
     out: &mut Substituted,
+    errors: &mut Vec<TemplateError>,
 ) -> Result<(), TemplateError> {
     if depth > DEEPEST {
         return Err(TemplateError::Deep { at: base });
@@ -117,17 +127,22 @@ fn expand(
             rest = dollar + 2;
         } else if let Some(body) = after.strip_prefix('{') {
             let close = closing(body).ok_or(TemplateError::Open { at })?;
-            braced(&body[..close], at, depth, lookup, out)?;
+            braced(&body[..close], at, depth, lookup, out, errors)?;
             rest = dollar + 2 + close + 1;
         } else {
             let len = name_len(after);
-            if len == 0 {
-                return Err(TemplateError::Lone { at });
+            match after.chars().next() {
+                _ if len > 0 => value_of(&after[..len], at, lookup, out),
+                // Nobody means a variable by these: `docker compose` keeps them as well.
+                Some(c) if "(?#@*!-".contains(c) || c.is_ascii_digit() => {
+                    out.text.push('$');
+                    out.kept.push(at);
+                }
+                _ => errors.push(TemplateError::Lone { at }),
             }
-            value_of(&after[..len], lookup, out);
             rest = dollar + 1 + len;
         }
-        if out.text.len() > LONGEST {
+        if out.text.len() > LONGEST || errors.len() > MOST_ERRORS {
             return Err(TemplateError::Long { at });
         }
     }
@@ -142,14 +157,16 @@ fn braced(
     depth: usize,
     lookup: Lookup<'_>,
     out: &mut Substituted,
+    errors: &mut Vec<TemplateError>,
 ) -> Result<(), TemplateError> {
     let len = name_len(body);
     let (name, rest) = body.split_at(len);
     if name.is_empty() {
-        return Err(TemplateError::Name { at, name: body.to_owned() });
+        errors.push(TemplateError::Name { at, name: body.to_owned() });
+        return Ok(());
     }
     if rest.is_empty() {
-        value_of(name, lookup, out);
+        value_of(name, at, lookup, out);
         return Ok(());
     }
     let (operator, argument) = if rest.starts_with(':') && rest.len() > 1 {
@@ -164,28 +181,29 @@ fn braced(
     match operator {
         ":-" | "-" => match usable {
             Some(value) => out.text.push_str(value),
-            None => expand(argument, argument_at, depth + 1, lookup, out)?,
+            None => expand(argument, argument_at, depth + 1, lookup, out, errors)?,
         },
         ":+" | "+" => {
             if usable.is_some() {
-                expand(argument, argument_at, depth + 1, lookup, out)?;
+                expand(argument, argument_at, depth + 1, lookup, out, errors)?;
             }
         }
         ":?" | "?" => match usable {
             Some(value) => out.text.push_str(value),
             None => {
-                let mut message = Substituted::default();
-                if expand(argument, argument_at, depth + 1, lookup, &mut message).is_err() {
-                    argument.clone_into(&mut message.text);
-                }
-                let name = name.to_owned();
-                return Err(TemplateError::Required { at, name, message: message.text });
+                // A message that is no template itself is shown as it stands.
+                let message = match depth {
+                    DEEPEST => argument.to_owned(),
+                    _ => substitute(argument, lookup)
+                        .map_or_else(|_| argument.to_owned(), |message| message.text),
+                };
+                errors.push(TemplateError::Required { at, name: name.to_owned(), message });
             }
         },
         _ if name_like(rest) => {
-            return Err(TemplateError::Name { at, name: body.to_owned() });
+            errors.push(TemplateError::Name { at, name: body.to_owned() });
         }
-        _ => return Err(TemplateError::Operator { at, operator: operator.to_owned() }),
+        _ => errors.push(TemplateError::Operator { at, operator: operator.to_owned() }),
     }
     Ok(())
 }
@@ -194,10 +212,10 @@ fn name_like(rest: &str) -> bool {
     rest.chars().next().is_some_and(|c| c.is_alphanumeric() || c == ' ' || c == '.')
 }
 
-fn value_of(name: &str, lookup: Lookup<'_>, out: &mut Substituted) {
+fn value_of(name: &str, at: usize, lookup: Lookup<'_>, out: &mut Substituted) {
     match lookup(name) {
         Some(value) => out.text.push_str(&value),
-        None => out.unset.push(name.to_owned()),
+        None => out.unset.push((name.to_owned(), at)),
     }
 }
 
@@ -242,7 +260,7 @@ mod tests {
             "W" => Some("w".to_owned()),
             _ => None,
         };
-        substitute(template, &lookup).map(|s| s.text)
+        substitute(template, &lookup).map(|s| s.text).map_err(|mut errors| errors.remove(0))
     }
 
     #[test]
@@ -278,7 +296,17 @@ mod tests {
         assert_eq!(fill("ab${V", None), Err(TemplateError::Open { at: 2 }));
         assert!(matches!(fill("${1}", None), Err(TemplateError::Name { at: 0, .. })));
         assert!(matches!(fill("${V%x}", None), Err(TemplateError::Operator { at: 0, .. })));
-        assert!(matches!(fill("$1", None), Err(TemplateError::Lone { at: 0 })));
+        assert!(matches!(fill("$ 1", None), Err(TemplateError::Lone { at: 0 })));
+        let all = substitute("a$ ${V:?v} ${1} ${W:?w} ${", &|_| None).expect_err("wrong");
+        let places: Vec<usize> = all.iter().map(TemplateError::at).collect();
+        assert_eq!(places, [1, 3, 11, 16, 24]);
+    }
+
+    #[test]
+    fn the_dollar_signs_of_a_shell_are_kept_and_told_of() {
+        let done = substitute("$(date) $? $@ $1", &|_| None).expect("kept");
+        assert_eq!(done.text, "$(date) $? $@ $1");
+        assert_eq!(done.kept, [0, 8, 11, 14]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use crate::source::Span;
 use crate::yaml::{Entry, Map, Node, Value};
 
-use super::{Loader, Place, empty_map, warning};
+use super::{Loader, MOST_VARIABLE_BYTES, Place, empty_map, warning};
 
 /// Gives the variables without a value the one of the caller's environment. As the docker CLI
 /// does, an empty value counts as none here.
@@ -100,6 +100,12 @@ impl Loader<'_> {
                 None => return Vec::new(),
             },
         };
+        self.variable_bytes = self.variable_bytes.saturating_add(bytes.len());
+        if self.variable_bytes > MOST_VARIABLE_BYTES {
+            let message = format!("more than {MOST_VARIABLE_BYTES} bytes of variables");
+            self.problems.push(Problem::error(span, path.to_string(), message));
+            return Vec::new();
+        }
         let text = match String::from_utf8(bytes) {
             Ok(text) => text.trim_start_matches('\u{FEFF}').to_owned(),
             Err(_) => {

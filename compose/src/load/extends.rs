@@ -72,7 +72,8 @@ impl Loader<'_> {
                 find(tree, &other).cloned().ok_or_else(|| names(tree))
             }
             Some(from) => {
-                let Some(mut foreign) = self.foreign(&from, &extends.node, place) else { return };
+                let tree = self.foreign(&from, &extends.node, &own, place);
+                let Some(mut foreign) = tree else { return };
                 let there = Place { dir: parent(&from).to_owned(), ..place.clone() };
                 self.extend_one(&mut foreign, &from, &other, &there, trail);
                 find(&foreign, &other).cloned().ok_or_else(|| names(&foreign))
@@ -94,13 +95,18 @@ impl Loader<'_> {
     }
 
     /// The tree of another file, in its one form.
-    fn foreign(&mut self, path: &str, extends: &Node, place: &Place) -> Option<Node> {
+    fn foreign(
+        &mut self,
+        path: &str,
+        extends: &Node,
+        key: &KeyPath<'_>,
+        place: &Place,
+    ) -> Option<Node> {
         if let Some(tree) = self.trees.get(path) {
             return Some(tree.clone());
         }
-        let root = KeyPath::ROOT;
         let span = extends.get("file").map_or(extends.span, |n| n.span);
-        let bytes = self.named_file(path, span, &root.key("extends"))?;
+        let bytes = self.named_file(path, span, key)?;
         let mut tree = self.tree(path, &bytes, place)?;
         let there = Place { dir: parent(path).to_owned(), ..place.clone() };
         self.form(&mut tree, &there);

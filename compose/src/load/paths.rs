@@ -26,6 +26,9 @@ pub(super) fn resolve(tree: &mut Node, dir: &str, home: Option<&str>) {
         for item in items(map, "label_file") {
             one(item, dir, home);
         }
+        for item in items(map, "security_opt") {
+            profile(item, dir, home);
+        }
         if let Some(entry) = map.get_mut("extends") {
             set(&mut entry.node, "file", dir, home);
         }
@@ -62,6 +65,16 @@ fn items<'n>(map: &'n mut Map, key: &str) -> impl Iterator<Item = &'n mut Node> 
 fn set(node: &mut Node, key: &str, dir: &str, home: Option<&str>) {
     if let Some(entry) = node.as_map_mut().and_then(|m| m.get_mut(key)) {
         one(&mut entry.node, dir, home);
+    }
+}
+
+/// `seccomp=FILE`: the file belongs to the project.
+fn profile(node: &mut Node, dir: &str, home: Option<&str>) {
+    let Some(file) = node.as_str().and_then(crate::spec::seccomp_file) else { return };
+    let mut path = Node::text(file, node.span);
+    one(&mut path, dir, home);
+    if let Some(path) = path.as_str() {
+        node.value = Value::Str(format!("seccomp={path}"));
     }
 }
 

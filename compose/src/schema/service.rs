@@ -101,6 +101,8 @@ const FIELDS: &[Field] = &[
         .to("TaskTemplate.ContainerSpec.Engine.Platform, TaskTemplate.Placement.Platforms"),
     field("ports", &Kind::Ports).to("EndpointSpec.Ports").merge(Merge::Ports),
     field("post_start", &Kind::List(&HOOK)).to("TaskTemplate.ContainerSpec.Engine.PostStart"),
+    field("pre_start", &Kind::List(&ANY))
+        .noted("make it a service that others wait for: `service_completed_successfully`"),
     field("pre_stop", &Kind::List(&HOOK)).to("TaskTemplate.ContainerSpec.Engine.PreStop"),
     field("privileged", &BOOL).to("TaskTemplate.ContainerSpec.Engine.Privileged"),
     field("profiles", &TEXT_SET).used("whether the service takes part"),

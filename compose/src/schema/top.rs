@@ -9,7 +9,8 @@ pub const FILE: Kind = Kind::Object(&FILE_SHAPE);
 pub const FILE_SHAPE: Shape = shape(
     "the file",
     &[
-        field("version", &TEXT).noted("the version of a Compose file means nothing any more"),
+        field("version", &crate::schema::WORD)
+            .noted("the version of a Compose file means nothing any more"),
         field("name", &TEXT).used("the stack's name, when none is given"),
         field("include", &Kind::List(&INCLUDE)).used("other files that belong to the stack"),
         field("services", &Kind::Named(&service::SERVICE)).to("services"),

@@ -6,11 +6,18 @@ use model::spec::{ContainerSpec, DnsConfig, HealthConfig, Privileges, Ulimit};
 use serde_json::json;
 
 use super::{Source, engine, files, flag, int, mounts, nanos, string, text_map};
+use crate::path::KeyPath;
+use crate::problem::Problem;
 use crate::quantity::image;
 use crate::yaml::Node;
 
 /// `TaskTemplate.ContainerSpec` of a service.
-pub(super) fn container(source: &Source<'_>, service: &Node) -> ContainerSpec {
+pub(super) fn container(
+    source: &Source<'_>,
+    service: &Node,
+    path: &KeyPath<'_>,
+    problems: &mut Vec<Problem>,
+) -> ContainerSpec {
     let given = service.str("image").unwrap_or("");
     let (capability_add, capability_drop) = capabilities(service);
     ContainerSpec {
@@ -42,7 +49,7 @@ pub(super) fn container(source: &Source<'_>, service: &Node) -> ContainerSpec {
         capability_drop,
         ulimits: ulimits(service),
         oom_score_adj: int(service, "oom_score_adj").unwrap_or(0),
-        engine: engine::engine(service),
+        engine: engine::engine(source, service, path, problems),
         ..ContainerSpec::default()
     }
 }

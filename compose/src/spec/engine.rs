@@ -3,11 +3,28 @@
 use model::spec::{DeviceMapping, DeviceRequest, EngineOptions, Extra, Hook};
 use serde_json::{Value as Json, json};
 
-use super::{bytes, flag, int, string, text_map};
+use super::{Source, bytes, flag, int, string, text_map};
+use crate::path::KeyPath;
+use crate::problem::Problem;
 use crate::yaml::Node;
 
 /// The options of a service; nothing when it asks for none.
-pub(super) fn engine(service: &Node) -> Option<Box<EngineOptions>> {
+pub(super) fn engine(
+    source: &Source<'_>,
+    service: &Node,
+    path: &KeyPath<'_>,
+    problems: &mut Vec<Problem>,
+) -> Option<Box<EngineOptions>> {
+    let (of_cdi, of_host): (Vec<String>, Vec<String>) =
+        service.strings("devices").into_iter().partition(|device| is_cdi(device));
+    let mut device_requests = requests(service);
+    if !of_cdi.is_empty() {
+        device_requests.push(DeviceRequest {
+            driver: "cdi".to_owned(),
+            device_ids: of_cdi,
+            ..DeviceRequest::default()
+        });
+    }
     let options = EngineOptions {
         privileged: flag(service, "privileged"),
         pull_policy: string(service, "pull_policy"),
@@ -15,13 +32,13 @@ pub(super) fn engine(service: &Node) -> Option<Box<EngineOptions>> {
         domainname: string(service, "domainname"),
         mac_address: mac_address(service),
         network_mode: network_mode(service),
-        devices: service.strings("devices").iter().map(|d| device(d)).collect(),
+        devices: of_host.iter().map(|d| device(d)).collect(),
         device_cgroup_rules: service.strings("device_cgroup_rules"),
-        device_requests: requests(service),
-        security_opt: service.strings("security_opt"),
+        device_requests,
+        security_opt: security(source, service, path, problems),
         shm_size: bytes(service, "shm_size").unwrap_or(0),
-        pid_mode: string(service, "pid"),
-        ipc_mode: string(service, "ipc"),
+        pid_mode: own_mode(service, "pid"),
+        ipc_mode: own_mode(service, "ipc"),
         uts_mode: string(service, "uts"),
         userns_mode: string(service, "userns_mode"),
         cgroupns_mode: service.str("cgroup").or(service.str("cgroupns_mode")).unwrap_or("").into(),
@@ -50,6 +67,67 @@ pub(super) fn engine(service: &Node) -> Option<Box<EngineOptions>> {
         ..EngineOptions::default()
     };
     (options != EngineOptions::default()).then(|| Box::new(options))
+}
+
+/// A mode that is not another container's, which may be on another node.
+fn own_mode(service: &Node, key: &str) -> String {
+    let mode = service.str(key).unwrap_or("");
+    if is_anothers(mode) { String::new() } else { mode.to_owned() }
+}
+
+/// `service:NAME` or `container:NAME`.
+pub(crate) fn is_anothers(mode: &str) -> bool {
+    mode.starts_with("service:") || mode.starts_with("container:")
+}
+
+/// The file of `seccomp=FILE`, or of `seccomp:FILE` as it was once written.
+pub(crate) fn seccomp_file(option: &str) -> Option<&str> {
+    let value = option.strip_prefix("seccomp=").or_else(|| option.strip_prefix("seccomp:"))?;
+    let inline = value.trim_start().starts_with('{');
+    (!inline && !matches!(value, "" | "unconfined" | "builtin")).then_some(value)
+}
+
+/// `security_opt`, profiles as what is in them: the engine has no files of the project.
+fn security(
+    source: &Source<'_>,
+    service: &Node,
+    path: &KeyPath<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<String> {
+    let key = path.key("security_opt");
+    let items = service.get("security_opt").map(Node::items).unwrap_or_default();
+    let mut out = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(text) = item.as_str() else { continue };
+        let Some(file) = seccomp_file(text) else {
+            out.push(text.to_owned());
+            continue;
+        };
+        match profile(source, file) {
+            Ok(profile) => out.push(format!("seccomp={profile}")),
+            Err(why) => {
+                let message = format!("the profile `{file}` cannot be used: {why}");
+                problems.push(Problem::error(item.span, key.index(index).to_string(), message));
+            }
+        }
+    }
+    out
+}
+
+/// A profile on one line.
+fn profile(source: &Source<'_>, file: &str) -> Result<String, String> {
+    let bytes = source.reader.read(file).map_err(|e| e.to_string())?;
+    let left = source.room.get().checked_sub(bytes.len()).ok_or("it is too long")?;
+    source.room.set(left);
+    let json: Json = serde_json::from_slice(&bytes).map_err(|e| format!("no JSON: {e}"))?;
+    Ok(json.to_string())
+}
+
+/// `vendor.example/class=name`: a device by its name in the container device interface.
+fn is_cdi(device: &str) -> bool {
+    device.split_once('=').is_some_and(|(kind, name)| {
+        !device.starts_with('/') && !name.is_empty() && kind.split('/').count() == 2
+    })
 }
 
 /// The service's own, else the one of its only network.

@@ -4,7 +4,7 @@ use model::spec::{
     ConfigReference, ConfigSpec, Driver, Empty, FileTarget, SecretReference, SecretSpec,
 };
 
-use super::{Source, Specs, is_external, string, text_map};
+use super::{MOST_CONTENT, Source, Specs, is_external, string, text_map};
 use crate::input::ReadError;
 use crate::path::KeyPath;
 use crate::problem::Problem;
@@ -133,6 +133,12 @@ fn content(
     } else {
         return String::new();
     };
+    let Some(left) = source.room.get().checked_sub(data.len()) else {
+        let message = format!("more than {MOST_CONTENT} bytes of content in all");
+        problems.push(Problem::error(node.span, path.to_string(), message));
+        return String::new();
+    };
+    source.room.set(left);
     if data.len() > most {
         problems.push(
             Problem::error(node.span, path.to_string(), format!("{} bytes of content", data.len()))

@@ -13,6 +13,8 @@ mod policy;
 mod resources;
 mod service;
 
+use std::cell::Cell;
+
 use model::spec::{ConfigSpec, Labels, NetworkSpec, STACK_LABEL, SecretSpec, ServiceSpec};
 
 use crate::input::Reader;
@@ -46,7 +48,12 @@ pub struct Source<'a> {
     pub file: &'a Node,
     pub reader: &'a dyn Reader,
     pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// Bytes of content that secrets, configs and profiles may still have.
+    pub room: Cell<usize>,
 }
+
+/// Bytes of content of all secrets, configs and profiles of one stack.
+pub const MOST_CONTENT: usize = 64 * 1024 * 1024;
 
 impl Source<'_> {
     /// A section such as `networks`; nothing when the file has none.
@@ -101,6 +108,8 @@ pub fn specs(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
     out.external.volumes = mounts::external(source);
     out
 }
+
+pub(crate) use engine::{is_anothers, seccomp_file};
 
 /// True when a network, volume, secret or config is not the stack's own.
 #[must_use]

@@ -27,7 +27,7 @@ pub(super) fn service(
         name: format!("{}_{name}", source.stack),
         labels,
         task_template: TaskSpec {
-            container_spec: Some(container::container(source, node)),
+            container_spec: Some(container::container(source, node, path, problems)),
             resources: Some(resources::resources(node)),
             restart_policy: policy::restart(node),
             placement: Some(policy::placement(node)),

@@ -2,7 +2,7 @@
 
 /// Largest file that is read, in bytes. Compose files of thousands of services are below it; what
 /// is larger was not meant to be one.
-pub const LARGEST: usize = 4 * 1024 * 1024;
+pub const LARGEST: usize = 1024 * 1024;
 
 /// Why bytes are no text, and at which byte.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -110,8 +110,23 @@ fn syntax_error(text: &str, source: SourceId, at: u32, info: &str, problems: &mu
     let mut problem = Problem::error(span, "", message);
     if indent.contains('\t') {
         problem = problem.help("indent with spaces: YAML forbids tabs there");
+    } else if let Some(open) = open_quote(text, at as usize) {
+        let open = Span { source, start: to_u32(open), end: to_u32(open + 1) };
+        problem = problem
+            .related(open, "the text in quotes that ends there begins here")
+            .help("is its closing quote missing?");
     }
     problems.push(problem);
+}
+
+/// Where the quoted text begins that ends just before `at`, when that is on an earlier line: then it
+/// was probably meant to end there.
+fn open_quote(text: &str, at: usize) -> Option<usize> {
+    let before = &text[..at];
+    let quote = before.chars().next_back().filter(|c| matches!(c, '"' | '\''))?;
+    let inside = &before[..before.len() - 1];
+    let open = inside.rfind(quote)?;
+    inside[open..].contains('\n').then_some(open)
 }
 
 /// The reading cannot go on; the problem is already noted.

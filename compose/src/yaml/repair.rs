@@ -12,6 +12,9 @@ const MOST: usize = 400;
 /// Texts longer than this, in bytes, are mended less often: each time they are read again.
 const LARGE: usize = 128 * 1024;
 
+/// Bytes that may be put in: quoted texts of thousands of badly indented lines are not mended.
+const MOST_BYTES: usize = 512 * 1024;
+
 /// Wider than any indent that the parser could ask for (see `DEEPEST`).
 const PAD: usize = 220;
 
@@ -21,11 +24,12 @@ pub(super) struct Mended {
     /// Byte offsets in `text` behind which blanks were put in, and how many, in order.
     inserted: Vec<(usize, usize)>,
     repairs: usize,
+    bytes: usize,
 }
 
 impl Mended {
     pub(super) fn new(text: &str) -> Mended {
-        Mended { text: text.to_owned(), inserted: Vec::new(), repairs: 0 }
+        Mended { text: text.to_owned(), inserted: Vec::new(), repairs: 0, bytes: 0 }
     }
 
     /// Tries to mend what the parser says about byte `at` of the text. False: it cannot be mended.
@@ -96,6 +100,9 @@ impl Mended {
                 b'\n' => breaks.push(i + 1),
                 _ => {}
             }
+            if breaks.len() * PAD > MOST_BYTES {
+                return false;
+            }
             // An escaped line break is a line break all the same.
             if bytes.get(i) == Some(&b'\n') && breaks.last() != Some(&(i + 1)) {
                 breaks.push(i + 1);
@@ -126,7 +133,7 @@ impl Mended {
     fn pad_line(&mut self, line: usize) -> bool {
         let rest = &self.text[line..];
         let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-        if blanks >= PAD {
+        if blanks >= PAD || self.bytes > MOST_BYTES {
             return false;
         }
         if rest[..blanks].contains('\t') {
@@ -137,6 +144,7 @@ impl Mended {
     }
 
     fn insert(&mut self, at: usize, count: usize) {
+        self.bytes += count;
         self.text.insert_str(at, &" ".repeat(count));
         for (place, _) in &mut self.inserted {
             if *place >= at {

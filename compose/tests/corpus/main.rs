@@ -4,7 +4,10 @@
 //! beside the repository. Without it every test here prints one line and passes.
 
 mod broken;
+mod conformance;
 mod decisions;
 mod deploy;
 mod micro;
+mod oracle;
 mod place;
+mod report;

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use compose::{Input, InputFile, Loaded, Normalised, Problems, ReadError, Reader, load, normalise};
 
 /// The corpus, when it is there.
@@ -25,17 +27,39 @@ pub struct Project {
     pub stubs: BTreeMap<String, Vec<u8>>,
     /// Answer any path, as a run that made whatever was named.
     pub any: bool,
+    /// Answer any path that is not there with nothing in it.
+    pub empty_files: bool,
     pub asked: RefCell<BTreeSet<String>>,
 }
 
 impl Project {
     pub fn empty() -> Project {
-        Project { dir: None, stubs: BTreeMap::new(), any: false, asked: RefCell::default() }
+        Project {
+            dir: None,
+            stubs: BTreeMap::new(),
+            any: false,
+            empty_files: false,
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The files that a run made: env files empty, everything else with a word in it.
+    pub fn stubs_of(&mut self, names: &Value) {
+        for stub in names.as_array().into_iter().flatten() {
+            let path = stub.as_str().unwrap_or("");
+            self.stub(path, if path.ends_with("env") { b"" } else { b"stub\n" });
+        }
     }
 
     pub fn stub(&mut self, path: &str, content: &[u8]) {
         self.stubs.insert(compose::path::absolute("/PROJECT", path), content.to_vec());
     }
+}
+
+/// The variables of a run.
+pub fn variables(given: &Value) -> BTreeMap<String, String> {
+    let given = given.as_object().into_iter().flatten();
+    given.map(|(k, v)| (k.clone(), v.as_str().unwrap_or("").to_owned())).collect()
 }
 
 impl Reader for Project {
@@ -47,6 +71,9 @@ impl Reader for Project {
         }
         if let Some(bytes) = self.stubs.get(path) {
             return Ok(bytes.clone());
+        }
+        if self.empty_files {
+            return Ok(Vec::new());
         }
         if self.any && path != "/PROJECT" {
             Ok(b"stub\n".to_vec())

@@ -41,7 +41,10 @@ d: *a
 #[test]
 fn a_key_given_twice_is_reported_at_the_second_place() {
     let (_, problems) = read("a: 1\nb: 2\na: 3\n");
-    assert_eq!(problems, ["f.yml:3:1: error: `a` is given twice; keep one of the two"]);
+    assert_eq!(
+        problems,
+        ["f.yml:3:1: error: `a` is given twice; keep one of the two; f.yml:1:1: first here"]
+    );
 }
 
 #[test]
@@ -117,5 +120,8 @@ fn what_other_readers_take_is_taken_and_keeps_its_places() {
             "e": 2,
         }))
     );
-    assert_eq!(problems, ["f.yml:11:1: error: `e` is given twice; keep one of the two"]);
+    assert_eq!(
+        problems,
+        ["f.yml:11:1: error: `e` is given twice; keep one of the two; f.yml:10:1: first here"]
+    );
 }
