@@ -25,3 +25,5 @@ for members in 1 3; do
 done
 echo "== failover: $kills kills of the leader of three"
 "$bench" failover --kills "$kills"
+echo "== compose: 5,000 services in one file of a megabyte (goal: read and checked in 100 ms)"
+cargo run --quiet --release -p compose --example speed

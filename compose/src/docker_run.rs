@@ -173,9 +173,8 @@ impl Making {
             flags::To::LogOption => {
                 let (key, value) = value.split_once('=').unwrap_or((value, ""));
                 let logging = self.map("logging");
-                let options = logging
-                    .entry("options".to_owned())
-                    .or_insert_with(|| entry(Value::Map(Map::new())));
+                let options =
+                    logging.get_or_insert_with("options", || entry(Value::Map(Map::new())));
                 if let Some(map) = options.node.as_map_mut() {
                     map.insert(key.to_owned(), entry(text(value)));
                 }
@@ -188,16 +187,14 @@ impl Making {
     }
 
     fn push(&mut self, key: &str, value: Value) {
-        let slot =
-            self.service.entry(key.to_owned()).or_insert_with(|| entry(Value::List(Vec::new())));
+        let slot = self.service.get_or_insert_with(key, || entry(Value::List(Vec::new())));
         if let Value::List(items) = &mut slot.node.value {
             items.push(node(value));
         }
     }
 
     fn map(&mut self, key: &str) -> &mut Map {
-        let slot =
-            self.service.entry(key.to_owned()).or_insert_with(|| entry(Value::Map(Map::new())));
+        let slot = self.service.get_or_insert_with(key, || entry(Value::Map(Map::new())));
         if slot.node.as_map().is_none() {
             slot.node.value = Value::Map(Map::new());
         }
@@ -338,7 +335,7 @@ fn gpu_request(value: &str) -> Map {
             request.insert(key.to_owned(), entry(text(value)));
             continue;
         }
-        let slot = request.entry(key.to_owned()).or_insert_with(|| entry(list(Vec::new())));
+        let slot = request.get_or_insert_with(key, || entry(list(Vec::new())));
         if let Value::List(items) = &mut slot.node.value {
             items.push(node(text(value)));
         }

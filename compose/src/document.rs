@@ -1,37 +1,54 @@
 //! The normalised document: everything in its one form, nothing that says nothing.
 
+use std::sync::OnceLock;
+
 use crate::schema::{Kind, Shape, top};
 use crate::yaml::emit::emit;
 use crate::yaml::{Entry, Node, Value, map_of};
 
 /// A Compose file that says what the stack is; reads back to the same stack.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// It is brought into its form when somebody first looks: most who load a stack only send it.
+#[derive(Clone, Debug)]
 pub struct Document {
-    root: Node,
+    merged: Node,
+    name: String,
+    root: OnceLock<Node>,
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Document) -> bool {
+        self.root() == other.root()
+    }
 }
 
 impl Document {
     /// As YAML.
     #[must_use]
     pub fn to_yaml(&self) -> String {
-        emit(&self.root)
+        emit(self.root())
     }
 
     /// As JSON.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        self.root.to_json()
+        self.root().to_json()
     }
 
     /// The tree.
     #[must_use]
     pub fn root(&self) -> &Node {
-        &self.root
+        self.root.get_or_init(|| normal(self.merged.clone(), &self.name))
     }
 }
 
+/// The document of a merged tree.
+pub(crate) fn document(merged: Node, name: &str) -> Document {
+    Document { merged, name: name.to_owned(), root: OnceLock::new() }
+}
+
 /// Cleans the merged tree of a stack: sorted keys, `$` doubled, empty values left out.
-pub(crate) fn document(mut file: Node, name: &str) -> Document {
+fn normal(mut file: Node, name: &str) -> Node {
     for section in ["networks", "volumes", "secrets", "configs"] {
         name_external(&mut file, section);
     }
@@ -44,7 +61,7 @@ pub(crate) fn document(mut file: Node, name: &str) -> Document {
             map.insert("name".to_owned(), Entry { key: span, node });
         }
     }
-    Document { root: file }
+    file
 }
 
 /// Networks and volumes defined by nothing are `{}`; external things are called what they are.
@@ -61,7 +78,7 @@ fn name_external(file: &mut Node, section: &str) {
             && external
         {
             let name = Entry { key: span, node: Node::text(key.clone(), span) };
-            let own = thing.entry("name".to_owned()).or_insert_with(|| name.clone());
+            let own = thing.get_or_insert_with("name", || name.clone());
             if own.node.is_empty() {
                 *own = name;
             }
@@ -113,7 +130,10 @@ fn object(node: &mut Node, shape: &'static Shape) {
             None => escape(&mut entry.node),
         }
     }
-    map.retain(|key, entry| says_something(key, entry, shape));
+    map.retain(|key, entry| {
+        let needed = shape.required.contains(&key.as_str()) && entry.node.value != Value::Null;
+        needed || says_something(key, entry, shape)
+    });
     map.sort_keys();
 }
 

@@ -145,7 +145,11 @@ impl Loader<'_> {
             environment: &|name| place.lookup(name),
             room: std::cell::Cell::new(spec::MOST_CONTENT),
         };
-        let specs = spec::specs(&source, &mut self.problems);
+        let specs = match purpose {
+            Purpose::Deploy => spec::specs(&source, &mut self.problems),
+            // What can be wrong with them beyond the document is in the files that they name.
+            Purpose::Show => spec::files_only(&source, &mut self.problems),
+        };
         check::check_specs(&specs, &file, &mut self.problems);
         whole.then(|| {
             let stack = Stack { document: document::document(file, &name), name, specs };

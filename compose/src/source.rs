@@ -48,11 +48,7 @@ pub struct Source {
 impl Source {
     fn new(name: String, text: String) -> Source {
         let mut line_starts = vec![0];
-        for (at, byte) in text.bytes().enumerate() {
-            if byte == b'\n' {
-                line_starts.push(to_u32(at + 1));
-            }
-        }
+        line_starts.extend(text.match_indices('\n').map(|(at, _)| to_u32(at + 1)));
         Source { name, text, line_starts }
     }
 

@@ -1,14 +1,25 @@
 //! What holds for any input at all: no panic, bounded time, and output that reads back.
 //!
-//! `SWARMCTL_FUZZ_SECONDS` makes the random walk longer; a finding prints the text that made it.
+//! `SWARMCTL_FUZZ_SECONDS` makes the random walk longer, `SWARMCTL_FUZZ_SEED` begins it elsewhere,
+//! `SWARMCTL_CORPUS` lets it start from real files as well; a finding prints the text that made it.
+//! The folder `fuzz` has the same as targets for cargo-fuzz.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use compose::{Input, InputFile, Loaded, MemoryReader, Problems, load, normalise};
+use compose::docker_run::convert;
+use compose::env_file::{self, Form};
+use compose::quantity::words;
+use compose::source::SourceId;
+use compose::{Input, InputFile, Loaded, MemoryReader, Problems, Severity, load, normalise};
 use proptest::prelude::*;
 
-const SEEDS: [&str; 2] = [include_str!("seeds/everything.yml"), include_str!("seeds/odd.yml")];
+const SEEDS: [&str; 3] = [
+    include_str!("seeds/everything.yml"),
+    include_str!("seeds/odd.yml"),
+    include_str!("../../fuzz/corpus/compose/swarm.yml"),
+];
 
 fn with<T>(text: &str, then: impl Fn(&Input<'_>) -> T) -> T {
     let reader = MemoryReader::default().with("/p/other.yml", SEEDS[0]).with("/p/f.env", "A=b\n");
@@ -35,10 +46,25 @@ fn judge(text: &str) {
     match read(text) {
         Ok(loaded) => {
             let yaml = loaded.stack.document.to_yaml();
-            let again = read(&yaml).unwrap_or_else(|p| panic!("does not read back:\n{yaml}\n{p}"));
-            assert_eq!(loaded.stack.specs, again.stack.specs, "reads back differently:\n{yaml}");
-            let third = again.stack.document.to_yaml();
-            assert_eq!(yaml, third, "normalising twice differs");
+            match read(&yaml) {
+                Ok(again) => {
+                    assert_eq!(
+                        loaded.stack.specs, again.stack.specs,
+                        "reads back differently:\n{yaml}"
+                    );
+                    let third = again.stack.document.to_yaml();
+                    assert_eq!(yaml, third, "normalising twice differs");
+                }
+                // What came of a variable is only warned of; written out it is refused.
+                Err(problems) => {
+                    let errors = problems.list.iter().filter(|p| p.severity == Severity::Error);
+                    let warned = &loaded.warnings.list;
+                    let excused = |path: &str| warned.iter().any(|w| w.path == path);
+                    if let Some(error) = errors.into_iter().find(|p| !excused(&p.path)) {
+                        panic!("does not read back:\n{yaml}\n{}", error.line());
+                    }
+                }
+            }
         }
         Err(problems) => {
             assert!(problems.has_errors());
@@ -47,7 +73,28 @@ fn judge(text: &str) {
             assert!(problems.list.iter().all(|p| p.location.is_some()), "no place: {report}");
         }
     }
-    let _ = with(text, normalise);
+    if let Ok(shown) = with(text, normalise) {
+        let yaml = shown.document.to_yaml();
+        let again = with(&yaml, normalise);
+        let again = again.unwrap_or_else(|p| panic!("shown, but does not read back:\n{yaml}\n{p}"));
+        assert_eq!(yaml, again.document.to_yaml(), "showing twice differs");
+    }
+}
+
+/// Files of variables and command lines are read without a word, whatever they are.
+fn judge_others(text: &str) {
+    for form in [Form::Raw, Form::Dotenv] {
+        env_file::parse(text, SourceId(0), form, &|_| None, &mut Vec::new());
+    }
+    if let Ok(words) = words::split(text)
+        && let Ok(made) = convert(&words)
+    {
+        with(&made.yaml, normalise).map_or_else(
+            // An option's value may be wrong; what was made of it must be YAML all the same.
+            |problems| assert!(!problems.to_string().contains("not valid YAML"), "{}", made.yaml),
+            drop,
+        );
+    }
 }
 
 #[test]
@@ -148,23 +195,62 @@ fn change(text: &str, dice: &mut Dice) -> String {
     chars.into_iter().collect()
 }
 
+/// What the walk starts from; real files only when it is to be long.
+fn starts(long: bool) -> Vec<String> {
+    let mut starts: Vec<String> = SEEDS.map(str::to_owned).into();
+    let corpus = std::env::var_os("SWARMCTL_CORPUS").filter(|_| long).map(PathBuf::from);
+    for folder in ["stacks", "broken"] {
+        let Some(folder) = corpus.as_ref().map(|c| c.join(folder)) else { continue };
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        files.sort();
+        let texts = files.iter().filter_map(|f| std::fs::read_to_string(f).ok());
+        starts.extend(texts.filter(|text| text.len() < 20_000));
+    }
+    starts
+}
+
+/// Lines of another text in the midst of this one.
+fn graft(text: &str, other: &str, dice: &mut Dice) -> String {
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let others: Vec<&str> = other.split('\n').collect();
+    let from = dice.below(others.len());
+    let to = (from + 1 + dice.below(12)).min(others.len());
+    let at = dice.below(lines.len() + 1);
+    lines.splice(at..at, others[from..to].iter().copied());
+    lines.join("\n")
+}
+
 #[test]
 fn random_changes_never_break_a_promise() {
-    let seconds = std::env::var("SWARMCTL_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
-    let end = seconds.map(|s: u64| Instant::now() + Duration::from_secs(s));
-    let mut dice = Dice(42);
-    let mut round = 0_u32;
+    let number = |name| std::env::var(name).ok().and_then(|s| s.parse::<u64>().ok());
+    let end = number("SWARMCTL_FUZZ_SECONDS").map(|s| Instant::now() + Duration::from_secs(s));
+    let mut dice = Dice(number("SWARMCTL_FUZZ_SEED").unwrap_or(42));
+    let starts = starts(end.is_some());
+    let (mut round, mut accepted) = (0_u32, 0_u32);
     while end.map_or(round < 1_500, |end| Instant::now() < end) {
         round += 1;
-        let mut text = SEEDS[dice.below(SEEDS.len())].to_owned();
+        let mut text = starts[dice.below(starts.len())].clone();
         for _ in 0..=dice.below(6) {
-            text = change(&text, &mut dice);
+            text = match dice.below(4) {
+                0 => graft(&text, &starts[dice.below(starts.len())], &mut dice),
+                _ => change(&text, &mut dice),
+            };
         }
-        if let Err(panic) = std::panic::catch_unwind(|| judge(&text)) {
+        let begun = Instant::now();
+        let judged = std::panic::catch_unwind(|| {
+            judge(&text);
+            judge_others(&text);
+        });
+        if let Err(panic) = judged {
             eprintln!("after {round} rounds, this text broke a promise:\n{text}");
             std::panic::resume_unwind(panic);
         }
+        accepted += u32::from(end.is_some() && read(&text).is_ok());
+        // Far beyond what any of these texts may take, on any machine.
+        assert!(begun.elapsed() < Duration::from_secs(60), "took {:?}:\n{text}", begun.elapsed());
     }
+    println!("{round} texts from {} files, {accepted} of them accepted", starts.len());
 }
 
 proptest! {

@@ -219,7 +219,13 @@ fn host_config(
     if let Some(driver) = &order.spec.log_driver {
         host.insert("LogConfig".into(), json!({"Type": driver.name, "Config": driver.options}));
     }
-    let mut security = options.security_opt.clone();
+    // A word of docker's command line: engines know it as paths that are not hidden.
+    let (open, mut security): (Vec<String>, Vec<String>) =
+        options.security_opt.iter().cloned().partition(|o| o == "systempaths=unconfined");
+    if !open.is_empty() {
+        host.insert("MaskedPaths".into(), json!([]));
+        host.insert("ReadonlyPaths".into(), json!([]));
+    }
     security.extend(security_options(spec.privileges.as_ref())?);
     put_list(&mut host, "SecurityOpt", &security);
     resources(&mut host, order);

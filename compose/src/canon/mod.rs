@@ -96,7 +96,7 @@ impl Canon<'_> {
         let span = node.span;
         let Some(map) = self.expect_map(node, path) else { return };
         for key in shape.required {
-            if !map.contains_key(*key) {
+            if !map.contains_key(key) {
                 self.problems.push(
                     Problem::error(span, path.to_string(), format!("`{key}` is missing"))
                         .help(format!("add `{key}:`")),

@@ -23,7 +23,7 @@ impl Check<'_> {
             }
             let given: Vec<&str> = SOURCES
                 .into_iter()
-                .filter(|s| match map.get(*s) {
+                .filter(|s| match map.get(s) {
                     Some(entry) => *s == "content" || !entry.node.is_empty(),
                     None => false,
                 })
@@ -40,7 +40,7 @@ impl Check<'_> {
                 }
                 [_] => {}
                 [first, second, ..] => {
-                    let span = map.get(*second).map_or(entry.key, |e| e.key);
+                    let span = map.get(second).map_or(entry.key, |e| e.key);
                     let message = format!("`{first}` and `{second}` are both given");
                     self.error(span, &path, message).help = Some("keep one".to_owned());
                 }

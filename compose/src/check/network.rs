@@ -83,7 +83,7 @@ impl Check<'_> {
     /// Definitions of things that exist elsewhere say nothing but their name.
     pub(super) fn external(&mut self, thing: &Node, others: &[&str], path: &KeyPath<'_>) {
         for key in others {
-            if let Some(entry) = thing.as_map().and_then(|m| m.get(*key))
+            if let Some(entry) = thing.as_map().and_then(|m| m.get(key))
                 && !entry.node.is_empty()
             {
                 self.error(
@@ -99,7 +99,7 @@ impl Check<'_> {
     /// Many real files say how an external network was made; it does no harm.
     fn useless(&mut self, network: &Node, others: &[&str], path: &KeyPath<'_>) {
         for key in others {
-            if let Some(entry) = network.as_map().and_then(|m| m.get(*key))
+            if let Some(entry) = network.as_map().and_then(|m| m.get(key))
                 && !entry.node.is_empty()
             {
                 self.warn(

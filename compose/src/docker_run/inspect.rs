@@ -24,8 +24,8 @@ pub fn inspected(container: &Json, image: Option<&Json>) -> Result<Converted, Co
     let nothing = Json::Null;
     let own =
         image.map_or(&nothing, |i| &i.as_array().and_then(|a| a.first()).unwrap_or(i)["Config"]);
-    let mut made = Making::default();
-    made.name = container["Name"].as_str().map(|n| n.trim_start_matches('/').to_owned());
+    let own_name = container["Name"].as_str().map(|n| n.trim_start_matches('/').to_owned());
+    let mut made = Making { name: own_name, ..Making::default() };
     made.set("image", text(name));
     process(&mut made, container, config, own);
     host(&mut made, &container["HostConfig"]);

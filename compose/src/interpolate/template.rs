@@ -8,6 +8,10 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// Nested defaults deeper than this are refused.
 const DEEPEST: usize = 16;
 
+/// What follows a dollar sign of a shell, as in `$(date)` and `$?`, or the end of a pattern, as in
+/// `(a|b)$'`.
+const KEPT: &str = "(?#@*!-'\")|/\\]";
+
 /// More errors than this in one value are not looked for.
 const MOST_ERRORS: usize = 20;
 
@@ -134,7 +138,7 @@ fn expand(
             match after.chars().next() {
                 _ if len > 0 => value_of(&after[..len], at, lookup, out),
                 // Nobody means a variable by these: `docker compose` keeps them as well.
-                Some(c) if "(?#@*!-".contains(c) || c.is_ascii_digit() => {
+                Some(c) if KEPT.contains(c) || c.is_ascii_digit() => {
                     out.text.push('$');
                     out.kept.push(at);
                 }

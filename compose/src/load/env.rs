@@ -69,9 +69,10 @@ impl Loader<'_> {
                     }
                 }
             }
-            let own = service
-                .entry(into.to_owned())
-                .or_insert_with(|| Entry { key: files.key, node: empty_map(files.node.span) });
+            let own = service.get_or_insert_with(into, || Entry {
+                key: files.key,
+                node: empty_map(files.node.span),
+            });
             if let Some(own) = own.node.as_map_mut() {
                 for (name, entry) in std::mem::take(own) {
                     all.insert(name, entry);

@@ -134,3 +134,9 @@ fn the_documentation_says_what_becomes_of_every_key() {
         rows.iter().filter(|row| !told.lines().any(|line| line == row.as_str())).collect();
     assert!(missing.is_empty(), "docs/compose.md lacks:\n{missing:#?}");
 }
+
+#[test]
+fn the_keys_of_a_service_are_in_the_order_of_their_names() {
+    assert!(SERVICE_SHAPE.fields.iter().map(|f| f.name).is_sorted());
+    assert!(SERVICE_SHAPE.fields.iter().all(|f| SERVICE_SHAPE.field(f.name).is_some()));
+}

@@ -15,6 +15,14 @@ pub(super) fn engine(
     path: &KeyPath<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Box<EngineOptions>> {
+    // Most services ask for nothing of this: then there is no need to look for each key.
+    let asks = |key: &String| {
+        KEYS.binary_search(&key.as_str()).is_ok() || key == "networks" && has_own_address(service)
+    };
+    let on_gpus = || service.get("deploy").is_some_and(|d| d.get("resources").is_some());
+    if !service.as_map()?.keys().any(asks) && !on_gpus() {
+        return None;
+    }
     let (of_cdi, of_host): (Vec<String>, Vec<String>) =
         service.strings("devices").into_iter().partition(|device| is_cdi(device));
     let mut device_requests = requests(service);
@@ -68,6 +76,50 @@ pub(super) fn engine(
     };
     (options != EngineOptions::default()).then(|| Box::new(options))
 }
+
+/// True when a network is joined with a MAC address.
+fn has_own_address(service: &Node) -> bool {
+    let networks = service.get("networks").and_then(Node::as_map).into_iter().flatten();
+    networks.into_iter().any(|(_, use_)| use_.node.get("mac_address").is_some())
+}
+
+/// The keys of a service that are looked at here, but for those inside `networks` and `deploy`.
+const KEYS: [&str; 34] = [
+    "annotations",
+    "blkio_config",
+    "cgroup",
+    "cgroup_parent",
+    "cgroupns_mode",
+    "cpu_period",
+    "cpu_quota",
+    "cpu_rt_period",
+    "cpu_rt_runtime",
+    "cpu_shares",
+    "cpuset",
+    "device_cgroup_rules",
+    "devices",
+    "domainname",
+    "gpus",
+    "ipc",
+    "mac_address",
+    "mem_swappiness",
+    "memswap_limit",
+    "network_mode",
+    "oom_kill_disable",
+    "pid",
+    "platform",
+    "post_start",
+    "pre_stop",
+    "privileged",
+    "pull_policy",
+    "runtime",
+    "security_opt",
+    "shm_size",
+    "storage_opt",
+    "tmpfs",
+    "userns_mode",
+    "uts",
+];
 
 /// A mode that is not another container's, which may be on another node.
 fn own_mode(service: &Node, key: &str) -> String {
@@ -257,4 +309,21 @@ fn hooks(service: &Node, key: &str) -> Vec<Hook> {
             env: super::container::variables(n),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KEYS;
+    use crate::schema::Fate;
+    use crate::schema::service::SERVICE_SHAPE;
+
+    #[test]
+    fn every_key_that_is_carried_to_the_engine_is_looked_for() {
+        assert!(KEYS.is_sorted());
+        for field in SERVICE_SHAPE.fields {
+            if matches!(field.fate, Fate::Carried(place) if place.contains(".Engine.")) {
+                assert!(KEYS.contains(&field.name), "{}", field.name);
+            }
+        }
+    }
 }

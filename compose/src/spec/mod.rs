@@ -111,6 +111,14 @@ pub fn specs(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
 
 pub(crate) use engine::{is_anothers, seccomp_file};
 
+/// The requests whose content comes of files: only to see whether these can be read.
+pub(crate) fn files_only(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
+    let mut out = Specs::default();
+    files::secrets(source, &mut out, problems);
+    files::configs(source, &mut out, problems);
+    out
+}
+
 /// True when a network, volume, secret or config is not the stack's own.
 #[must_use]
 pub fn is_external(node: &Node) -> bool {

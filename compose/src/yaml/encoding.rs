@@ -31,6 +31,10 @@ pub fn decode(bytes: &[u8]) -> Result<String, EncodingError> {
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest)?,
         _ => utf8(bytes)?,
     };
+    // Nearly every text is of these bytes only.
+    if text.bytes().all(|b| matches!(b, b'\n' | b'\r' | b'\t' | b' '..=b'~')) {
+        return Ok(text);
+    }
     match text.char_indices().find(|&(_, c)| forbidden(c)) {
         Some((at, c)) => Err(EncodingError::Control { at, code: u32::from(c) }),
         None => Ok(text),

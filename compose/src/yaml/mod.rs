@@ -5,11 +5,12 @@
 
 pub mod emit;
 pub mod encoding;
+pub mod map;
 pub mod parse;
 mod repair;
 pub mod scalar;
 
-use indexmap::IndexMap;
+pub use map::Map;
 
 use crate::source::Span;
 
@@ -45,9 +46,6 @@ pub enum Value {
     List(Vec<Node>),
     Map(Map),
 }
-
-/// The entries of a mapping, in the order of the text.
-pub type Map = IndexMap<String, Entry>;
 
 /// One entry of a mapping.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::map::Entry as Slot;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
 
 use super::repair::Mended;
@@ -284,19 +283,16 @@ impl Builder<'_, '_> {
                         *merge = Some((at, node));
                     }
                 }
-                Key::Text(name, at) => match map.entry(name) {
-                    Slot::Vacant(slot) => {
-                        slot.insert(Entry { key: at, node });
-                    }
-                    Slot::Occupied(mut slot) => {
+                Key::Text(name, at) => {
+                    if let Some(first) = map.get(&name) {
                         self.problems.push(
-                            Problem::error(at, "", format!("`{}` is given twice", slot.key()))
-                                .related(slot.get().key, "first here")
+                            Problem::error(at, "", format!("`{name}` is given twice"))
+                                .related(first.key, "first here")
                                 .help("keep one of the two"),
                         );
-                        slot.insert(Entry { key: at, node });
                     }
-                },
+                    map.insert(name, Entry { key: at, node });
+                }
             },
         }
         Ok(())
@@ -346,9 +342,7 @@ impl Builder<'_, '_> {
                 continue;
             };
             for (key, entry) in other {
-                if let Slot::Vacant(slot) = map.entry(key) {
-                    slot.insert(entry);
-                }
+                map.get_or_insert_with(&key, || entry);
             }
         }
         Ok(())

@@ -1,0 +1,270 @@
+//! The entries of a mapping: in the order of the text, and found by key.
+//!
+//! Nearly all mappings of a Compose file have a handful of keys, and a stack of thousands of services
+//! has tens of thousands of such mappings: up to [`FEW`] entries are simply searched. Above that an
+//! ordered index is kept, so that no file can make a search slow.
+
+use std::collections::BTreeMap;
+use std::ops::Index;
+
+use super::Entry;
+
+/// Entries that are searched one by one.
+const FEW: usize = 16;
+
+/// A mapping. Equal when the same keys have the same entries, in whatever order.
+#[derive(Clone, Debug, Default)]
+pub struct Map {
+    entries: Vec<(String, Entry)>,
+    /// Where each key is; empty while there are few.
+    index: BTreeMap<String, usize>,
+}
+
+impl Map {
+    /// An empty mapping.
+    #[must_use]
+    pub fn new() -> Map {
+        Map::default()
+    }
+
+    /// An empty mapping with room for so many entries.
+    #[must_use]
+    pub fn with_capacity(entries: usize) -> Map {
+        Map { entries: Vec::with_capacity(entries), index: BTreeMap::new() }
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    #[must_use]
+    pub fn contains_key(&self, key: &str) -> bool {
+        self.place(key).is_some()
+    }
+
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.place(key).map(|at| &self.entries[at].1)
+    }
+
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
+        self.place(key).map(|at| &mut self.entries[at].1)
+    }
+
+    /// The first entry in the order of the text.
+    #[must_use]
+    pub fn first(&self) -> Option<(&String, &Entry)> {
+        self.entries.first().map(|(key, entry)| (key, entry))
+    }
+
+    /// Puts an entry in; one that was there gives its place to it and is returned.
+    pub fn insert(&mut self, key: String, entry: Entry) -> Option<Entry> {
+        if let Some(at) = self.place(&key) {
+            return Some(std::mem::replace(&mut self.entries[at].1, entry));
+        }
+        self.push(key, entry);
+        None
+    }
+
+    /// The entry of `key`, made when there is none.
+    pub fn get_or_insert_with(&mut self, key: &str, make: impl FnOnce() -> Entry) -> &mut Entry {
+        let at = match self.place(key) {
+            Some(at) => at,
+            None => {
+                self.push(key.to_owned(), make());
+                self.entries.len() - 1
+            }
+        };
+        &mut self.entries[at].1
+    }
+
+    /// Takes an entry out; those behind it move up.
+    pub fn shift_remove(&mut self, key: &str) -> Option<Entry> {
+        let at = self.place(key)?;
+        let (_, entry) = self.entries.remove(at);
+        self.index_anew();
+        Some(entry)
+    }
+
+    /// Takes out every entry for which `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(&String, &mut Entry) -> bool) {
+        let before = self.entries.len();
+        self.entries.retain_mut(|(key, entry)| keep(key, entry));
+        if self.entries.len() != before {
+            self.index_anew();
+        }
+    }
+
+    /// Puts the entries into the order of their keys.
+    pub fn sort_keys(&mut self) {
+        self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.index_anew();
+    }
+
+    pub fn iter(&self) -> Iter<'_> {
+        self.entries.iter().map(|(key, entry)| (key, entry))
+    }
+
+    pub fn iter_mut(&mut self) -> IterMut<'_> {
+        self.entries.iter_mut().map(|(key, entry)| (&*key, entry))
+    }
+
+    pub fn keys(&self) -> impl Iterator<Item = &String> {
+        self.entries.iter().map(|(key, _)| key)
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().map(|(_, entry)| entry)
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        if self.entries.len() > FEW {
+            return self.index.get(key).copied();
+        }
+        self.entries.iter().position(|(own, _)| own == key)
+    }
+
+    fn push(&mut self, key: String, entry: Entry) {
+        if self.entries.len() > FEW {
+            self.index.insert(key.clone(), self.entries.len());
+        }
+        self.entries.push((key, entry));
+        if self.entries.len() == FEW + 1 {
+            self.index_anew();
+        }
+    }
+
+    fn index_anew(&mut self) {
+        self.index.clear();
+        if self.entries.len() > FEW {
+            let keys = self.entries.iter().enumerate();
+            self.index = keys.map(|(at, (key, _))| (key.clone(), at)).collect();
+        }
+    }
+}
+
+impl PartialEq for Map {
+    fn eq(&self, other: &Map) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, entry)| other.get(key) == Some(entry))
+    }
+}
+
+impl Index<&str> for Map {
+    type Output = Entry;
+
+    /// # Panics
+    /// When the key is not there.
+    fn index(&self, key: &str) -> &Entry {
+        self.get(key).expect("the caller has seen the key")
+    }
+}
+
+impl FromIterator<(String, Entry)> for Map {
+    fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Map {
+        let mut map = Map::new();
+        map.extend(entries);
+        map
+    }
+}
+
+impl Extend<(String, Entry)> for Map {
+    fn extend<I: IntoIterator<Item = (String, Entry)>>(&mut self, entries: I) {
+        for (key, entry) in entries {
+            self.insert(key, entry);
+        }
+    }
+}
+
+/// Entries in the order of the text.
+pub type Iter<'m> = std::iter::Map<
+    std::slice::Iter<'m, (String, Entry)>,
+    fn(&'m (String, Entry)) -> (&'m String, &'m Entry),
+>;
+
+/// The same, to be changed.
+pub type IterMut<'m> = std::iter::Map<
+    std::slice::IterMut<'m, (String, Entry)>,
+    fn(&'m mut (String, Entry)) -> (&'m String, &'m mut Entry),
+>;
+
+impl IntoIterator for Map {
+    type Item = (String, Entry);
+    type IntoIter = std::vec::IntoIter<(String, Entry)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries.into_iter()
+    }
+}
+
+impl<'m> IntoIterator for &'m Map {
+    type Item = (&'m String, &'m Entry);
+    type IntoIter = Iter<'m>;
+
+    fn into_iter(self) -> Iter<'m> {
+        self.iter()
+    }
+}
+
+impl<'m> IntoIterator for &'m mut Map {
+    type Item = (&'m String, &'m mut Entry);
+    type IntoIter = IterMut<'m>;
+
+    fn into_iter(self) -> IterMut<'m> {
+        self.iter_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Span;
+    use crate::yaml::Node;
+
+    fn entry(text: &str) -> Entry {
+        Entry { key: Span::default(), node: Node::text(text, Span::default()) }
+    }
+
+    #[test]
+    fn few_and_many_entries_are_found_replaced_and_taken_out_alike() {
+        for count in [0, 1, FEW, FEW + 1, FEW + 2, 500] {
+            let name = |n: usize| format!("k{}", (n * 7) % count.max(1));
+            let mut map: Map = (0..count).map(|n| (name(n), entry("old"))).collect();
+            assert_eq!(map.len(), count);
+            for n in 0..count {
+                assert_eq!(map.get(&name(n)), Some(&entry("old")), "{n} of {count}");
+                assert_eq!(map.insert(name(n), entry("new")), Some(entry("old")));
+            }
+            let order: Vec<String> = map.keys().cloned().collect();
+            assert_eq!(order, (0..count).map(name).collect::<Vec<_>>(), "the order stays");
+            map.sort_keys();
+            assert!(map.keys().is_sorted());
+            for n in 0..count {
+                assert_eq!(map.shift_remove(&name(n)), Some(entry("new")), "{n} of {count}");
+                assert!(!map.contains_key(&name(n)));
+                assert_eq!(map.len(), count - n - 1);
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_entries_is_no_difference() {
+        let forth: Map = (0..40).map(|n| (n.to_string(), entry("x"))).collect();
+        let mut back: Map = (0..40).rev().map(|n| (n.to_string(), entry("x"))).collect();
+        assert_eq!(forth, back);
+        back.retain(|key, _| key != "3");
+        assert_ne!(forth, back);
+        assert_eq!(back.get("4"), Some(&entry("x")));
+        back.get_or_insert_with("3", || entry("x"));
+        assert_eq!(forth, back);
+    }
+}

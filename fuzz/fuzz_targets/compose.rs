@@ -1,0 +1,41 @@
+//! Any bytes at all as a Compose file: no panic, and what is accepted reads back to the same stack.
+//!
+//! `cargo +nightly fuzz run compose` from the folder `fuzz`; what it finds goes into `corpus/compose`.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use compose::{Input, InputFile, MemoryReader, Severity, load, normalise};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let reader = MemoryReader::default().with("/p/f.env", "A=b\n");
+    let input = |bytes: &[u8]| Input {
+        files: vec![InputFile { name: "f.yml".into(), bytes: bytes.to_vec() }],
+        project_dir: "/p".into(),
+        environment: BTreeMap::from([("HOME".to_owned(), "/home".to_owned())]),
+        reader: &reader,
+        stack: "s".into(),
+        profiles: Vec::new(),
+    };
+    if let Ok(shown) = normalise(&input(data)) {
+        let yaml = shown.document.to_yaml();
+        let again = normalise(&input(yaml.as_bytes())).expect("what is printed reads back");
+        assert_eq!(again.document.to_yaml(), yaml);
+    }
+    match load(&input(data)) {
+        Ok(loaded) => {
+            let yaml = loaded.stack.document.to_yaml();
+            match load(&input(yaml.as_bytes())) {
+                Ok(again) => assert_eq!(again.stack.specs, loaded.stack.specs),
+                // What came of a variable is only warned of; written out it is refused.
+                Err(problems) => {
+                    let warned = |path: &str| loaded.warnings.list.iter().any(|w| w.path == path);
+                    let errors = problems.list.iter().filter(|p| p.severity == Severity::Error);
+                    assert!(errors.into_iter().all(|p| warned(&p.path)), "{problems}");
+                }
+            }
+        }
+        Err(problems) => assert!(!problems.to_string().is_empty()),
+    }
+});
