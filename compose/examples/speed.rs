@@ -24,8 +24,11 @@ fn main() {
     println!("{} bytes, 5,000 services", text.len());
     measure("load (everything)", || load(&input).map(drop).map_err(|p| p.to_string()));
     measure("normalise (config)", || normalise(&input).map(drop).map_err(|p| p.to_string()));
-    let loaded = load(&input).unwrap_or_else(|problems| panic!("{problems}"));
-    measure("write as YAML", || Ok(drop(loaded.stack.document.to_yaml())));
+    measure("load, write as YAML", || {
+        // A copy that nobody has looked at yet.
+        let document = load(&input).map_err(|p| p.to_string())?.stack.document;
+        if document.to_yaml().is_empty() { Err(String::from("nothing")) } else { Ok(()) }
+    });
     println!("{:<20} {} KiB at most", "memory", most_memory());
 }
 
