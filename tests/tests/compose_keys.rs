@@ -126,7 +126,7 @@ fn cases() -> Vec<Case> {
             Body("/Env/0"),
             r#""N=1""#,
         ),
-        ("environment", "environment: [H={{.Node.Hostname}}]", Body("/Env"), r#"["H=m1"]"#),
+        ("environment", "environment: ['H={{.Node.Hostname}}']", Body("/Env"), r#"["H=m1"]"#),
         ("expose", "expose: [80]", Note, ""),
         ("extends", "extends: {service: b}", Body("/User"), r#""of-b""#),
         ("external_links", "external_links: [x]", Note, ""),

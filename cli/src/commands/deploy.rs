@@ -42,7 +42,7 @@ pub struct DeployArgs {
 /// `swarmctl stack diff`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code, as of diff: 0 when nothing differs, 1 when something does, 2 when a file is wrong."
+    after_help = "Exit code, as of diff: 0 when nothing differs, 1 when something does, 2 when a file is wrong.\n\nExample:\n  swarmctl stack diff shop -c compose.yml"
 )]
 pub struct DiffArgs {
     /// The stack's name
