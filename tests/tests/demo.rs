@@ -135,6 +135,29 @@ mod on_real_hosts {
     }
 
     #[test]
+    fn a_stack_file_written_for_swarm_mode_deploys_unchanged() {
+        let lab = cluster("older", 1, 1);
+        let file = format!("{}/fixtures/swarm-3.2.yml", env!("CARGO_MANIFEST_DIR"));
+        lab.swarmctl("m1", &["deploy", "shop", "-c", &file]).expect("it deploys");
+        let shop = lab.address("w1", 80);
+        let (customer, product) = eventually("things can be made", SOON, || {
+            let customer = json!({"name": "Ada", "address": "1 Loop Lane"});
+            let customer = put(&shop, "/Customers", &customer)?;
+            Ok((customer, put(&shop, "/Products", &json!({"name": "bolt"}))?))
+        });
+        let invoice = json!({"customerId": customer, "productId": product, "quantity": 2});
+        eventually("an invoice can be made", SOON, || put(&shop, "/Invoices", &invoice));
+        eventually("the picture of the cluster answers", SOON, || {
+            ok(http("GET", &lab.address("w1", 8080), "/", None)?)
+        });
+        // The docker command finds nothing to change in what swarmctl has deployed.
+        let before = lab.running("m1", "shop_products").expect("tasks");
+        lab.docker("m1", &["stack", "deploy", "--detach=false", "-c", &file, "shop"])
+            .expect("docker deploys it, too");
+        assert_eq!(before, lab.running("m1", "shop_products").expect("tasks"));
+    }
+
+    #[test]
     fn a_killed_container_is_replaced_at_once_and_then_backed_off() {
         let lab = cluster("kill", 1, 1);
         lab.docker(
