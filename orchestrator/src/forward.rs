@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use model::api::ErrorBody;
 use orchestrator_core::State;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::log::{Leader, Leadership, Log};
@@ -21,6 +21,9 @@ use crate::transport::{CallError, Lane, Pool, Target};
 
 /// How long a request waits for a leader: longer than an election takes.
 const LEADER_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two tries to reach a leader that cannot be reached.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// In front of paths on the TLS port.
 const PREFIX: &str = "/api";
@@ -33,16 +36,11 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
     Router::new().fallback(move |request: Request| {
         let (log, pool, api) = (log.clone(), pool.clone(), api.clone());
         async move {
-            let mut leadership = log.watch_leadership();
-            let known = |now: &Leadership| now.is_leading || elsewhere(now, &log).is_some();
-            let now = match timeout(LEADER_WAIT, leadership.wait_for(known)).await {
-                Ok(Ok(now)) => Some(now.clone()),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            let Some(now) = now else { return unavailable(NO_LEADER.to_owned()) };
-            match elsewhere(&now, &log) {
-                Some(leader) if !now.is_leading => hand_on(&pool, leader, request).await,
-                _ => answer(api, request).await,
+            match find(&log, &pool).await {
+                Leads::Here => answer(api, request).await,
+                Leads::There(leader) => hand_on(&pool, leader, request).await,
+                Leads::Unreached(leader, error) => unavailable(silent(&leader, &error)),
+                Leads::Nobody => unavailable(NO_LEADER.to_owned()),
             }
         }
     })
@@ -61,6 +59,62 @@ pub fn managers(log: Log<State>, api: Router) -> Router {
         }
     });
     Router::new().nest_service(PREFIX, leading)
+}
+
+/// Who is to answer a request.
+enum Leads {
+    Here,
+    /// A connection to it is open.
+    There(Leader),
+    Unreached(Leader, CallError),
+    Nobody,
+}
+
+/// Finds the leader and connects to it. While the one that is known cannot be reached, nothing has
+/// been sent, so the next one is waited for.
+async fn find(log: &Log<State>, pool: &Arc<Pool>) -> Leads {
+    let deadline = Instant::now() + LEADER_WAIT;
+    let mut leadership = log.watch_leadership();
+    let mut unreached = None;
+    loop {
+        let known = |now: &Leadership| now.is_leading || elsewhere(now, log).is_some();
+        let now = match timeout_at(deadline, leadership.wait_for(known)).await {
+            Ok(Ok(now)) => now.clone(),
+            Ok(Err(_)) | Err(_) => return unreached.unwrap_or(Leads::Nobody),
+        };
+        let leader = match elsewhere(&now, log) {
+            Some(leader) if !now.is_leading => leader,
+            _ => return Leads::Here,
+        };
+        let target = target(&leader);
+        let another = |now: &Leadership| {
+            now.is_leading || now.leader.as_ref().is_some_and(|l| l.node != leader.node)
+        };
+        let reached = tokio::select! {
+            reached = timeout_at(deadline, pool.reach(&target)) => Some(reached),
+            _ = leadership.wait_for(another) => None,
+        };
+        match reached {
+            Some(Ok(Ok(()))) => return Leads::There(leader),
+            Some(Ok(Err(error))) if Instant::now() + AGAIN < deadline => {
+                unreached = Some(Leads::Unreached(leader.clone(), error));
+                // Until somebody else leads; or it is back.
+                let _ = timeout(AGAIN, leadership.wait_for(another)).await;
+            }
+            Some(Ok(Err(error))) => return Leads::Unreached(leader, error),
+            Some(Err(_)) => return unreached.unwrap_or(Leads::Nobody),
+            // Another leads by now.
+            None => {}
+        }
+    }
+}
+
+fn target(leader: &Leader) -> Target {
+    Target { node: Some(leader.node), address: leader.address.clone(), lane: Lane::Api }
+}
+
+fn silent(leader: &Leader, error: &CallError) -> String {
+    format!("the leading manager at {} does not answer: {error}", leader.address)
 }
 
 fn elsewhere(now: &Leadership, log: &Log<State>) -> Option<Leader> {
@@ -85,16 +139,14 @@ async fn hand_on(pool: &Arc<Pool>, leader: Leader, mut request: Request) -> Resp
         request.headers_mut().remove(name);
     }
     *request.version_mut() = axum::http::Version::HTTP_2;
-    let target =
-        Target { node: Some(leader.node), address: leader.address.clone(), lane: Lane::Api };
-    match pool.send(&target, request).await {
+    match pool.send(&target(&leader), request).await {
         Ok(mut response) => {
             *response.version_mut() = axum::http::Version::HTTP_11;
             response.map(Body::new)
         }
-        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => unavailable(
-            format!("the leading manager at {} does not answer: {error}", leader.address),
-        ),
+        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => {
+            unavailable(silent(&leader, &error))
+        }
         Err(error @ (CallError::Broken { .. } | CallError::Timeout { .. })) => {
             unavailable(format!(
                 "the connection to the leading manager at {} broke ({error}); the request may have \

@@ -120,6 +120,14 @@ impl Pool {
         connection.send_request(request).await.map_err(|e| CallError::broken(&e))
     }
 
+    /// Waits until a connection to `target` is open. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`CallError::Unreachable`].
+    pub async fn reach(self: &Arc<Self>, target: &Target) -> Result<(), CallError> {
+        self.connection(target).await.map(|_| ())
+    }
+
     /// Posts `body` to `path`; an answer of any other status than 200 is an error.
     ///
     /// # Errors
