@@ -232,6 +232,16 @@ impl Orchestrator {
         }
     }
 
+    /// Ends one that an earlier agent has left running, and removes the manager's state from this
+    /// host. Nothing to do where there is none.
+    pub async fn remove(&self) {
+        if let Some(process) = self.left_running() {
+            tracing::info!(pid = process.pid, "stopping a manager that should not be here");
+            Running { child: None, process: Some(process) }.stop().await;
+        }
+        self.wipe();
+    }
+
     /// Keeps one running until `stop`, then stops it in order.
     pub async fn keep(self, first: Option<Running>, stop: CancellationToken) {
         let mut pause = PAUSE;
@@ -372,6 +382,22 @@ mod tests {
         reaping.await.expect("reaped").expect("a status");
         assert!(!process.lives());
         assert_eq!(runs(home.path(), 1).await.lines().count(), 1, "no second one was started");
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_a_manager_is_removed() {
+        let home = tempfile::tempdir().expect("a directory");
+        let orchestrator = orchestrator(home.path(), "mkdir -p \"$2/manager\"; exec sleep 60");
+        let (mut child, process) = orchestrator.spawn(orchestrator.command()).expect("started");
+        runs(home.path(), 1).await;
+        // Reaps it when it ends, as the init of the host would.
+        let reaping = tokio::spawn(async move { child.wait().await });
+        orchestrator.remove().await;
+        reaping.await.expect("reaped").expect("a status");
+        assert!(!process.expect("it lived").lives());
+        assert!(!orchestrator.folder().exists());
+        assert!(!orchestrator.pid_file().exists());
+        orchestrator.remove().await;
     }
 
     #[tokio::test]

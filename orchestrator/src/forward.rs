@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use model::api::ErrorBody;
 use orchestrator_core::State;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower::ServiceExt as _;
 
 use crate::log::{Leader, Leadership, Log};
@@ -36,14 +36,39 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
     Router::new().fallback(move |request: Request| {
         let (log, pool, api) = (log.clone(), pool.clone(), api.clone());
         async move {
-            match find(&log, &pool).await {
-                Leads::Here => answer(api, request).await,
-                Leads::There(leader) => hand_on(&pool, leader, request).await,
-                Leads::Unreached(leader, error) => unavailable(silent(&leader, &error)),
-                Leads::Nobody => unavailable(NO_LEADER.to_owned()),
+            let deadline = Instant::now() + LEADER_WAIT;
+            let mut request = request;
+            loop {
+                let leader = match find(&log, &pool, deadline).await {
+                    Leads::Here => return answer(api, request).await,
+                    Leads::There(leader) => leader,
+                    Leads::Unreached(leader, error) => return unavailable(silent(&leader, &error)),
+                    Leads::Nobody => return unavailable(NO_LEADER.to_owned()),
+                };
+                let (sent, spare) = split_spare(request);
+                match (hand_on(&pool, &leader, sent).await, spare) {
+                    (Ok(response), _) => return response,
+                    (Err(_), Some(spare)) if Instant::now() + AGAIN < deadline => {
+                        request = spare;
+                        sleep(AGAIN).await;
+                    }
+                    (Err(error), _) => return unavailable(lost(&leader, &error)),
+                }
             }
         }
     })
+}
+
+/// With it, the same request once more if it may be asked twice: it changes nothing, so a leader
+/// that goes before it has answered is no matter.
+fn split_spare(request: Request) -> (Request, Option<Request>) {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !safe || !request.body().is_end_stream() {
+        return (request, None);
+    }
+    let (parts, body) = request.into_parts();
+    let spare = Request::from_parts(parts.clone(), Body::empty());
+    (Request::from_parts(parts, body), Some(spare))
 }
 
 /// For other managers: answers here, or says that another leads.
@@ -72,8 +97,7 @@ enum Leads {
 
 /// Finds the leader and connects to it. While the one that is known cannot be reached, nothing has
 /// been sent, so the next one is waited for.
-async fn find(log: &Log<State>, pool: &Arc<Pool>) -> Leads {
-    let deadline = Instant::now() + LEADER_WAIT;
+async fn find(log: &Log<State>, pool: &Arc<Pool>, deadline: Instant) -> Leads {
     let mut leadership = log.watch_leadership();
     let mut unreached = None;
     loop {
@@ -128,10 +152,14 @@ async fn answer(api: Router, request: Request) -> Response {
     }
 }
 
-async fn hand_on(pool: &Arc<Pool>, leader: Leader, mut request: Request) -> Response {
+async fn hand_on(
+    pool: &Arc<Pool>,
+    leader: &Leader,
+    mut request: Request,
+) -> Result<Response, CallError> {
     let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
     let Ok(uri) = format!("{PREFIX}{path}").parse::<Uri>() else {
-        return (StatusCode::BAD_REQUEST, "no such path").into_response();
+        return Ok((StatusCode::BAD_REQUEST, "no such path").into_response());
     };
     *request.uri_mut() = uri;
     // Of this connection, not of the request: HTTP/2 refuses them.
@@ -139,21 +167,19 @@ async fn hand_on(pool: &Arc<Pool>, leader: Leader, mut request: Request) -> Resp
         request.headers_mut().remove(name);
     }
     *request.version_mut() = axum::http::Version::HTTP_2;
-    match pool.send(&target(&leader), request).await {
-        Ok(mut response) => {
-            *response.version_mut() = axum::http::Version::HTTP_11;
-            response.map(Body::new)
-        }
-        Err(error @ (CallError::Unreachable { .. } | CallError::Refused { .. })) => {
-            unavailable(silent(&leader, &error))
-        }
-        Err(error @ (CallError::Broken { .. } | CallError::Timeout { .. })) => {
-            unavailable(format!(
-                "the connection to the leading manager at {} broke ({error}); the request may have \
+    let mut response = pool.send(&target(leader), request).await?;
+    *response.version_mut() = axum::http::Version::HTTP_11;
+    Ok(response.map(Body::new))
+}
+
+fn lost(leader: &Leader, error: &CallError) -> String {
+    match error {
+        CallError::Unreachable { .. } | CallError::Refused { .. } => silent(leader, error),
+        CallError::Broken { .. } | CallError::Timeout { .. } => format!(
+            "the connection to the leading manager at {} broke ({error}); the request may have \
              been carried out",
-                leader.address
-            ))
-        }
+            leader.address
+        ),
     }
 }
 

@@ -199,6 +199,9 @@ impl Keeper {
         let mut manager = None;
         if self.identity.borrow().role == Role::Manager {
             manager = self.keep_manager(running);
+        } else {
+            // The agent may have ended after it got a worker's certificate and before this.
+            self.remove_manager().await;
         }
         let mut orders = self.desk.latest();
         let mut renew_after: Option<tokio::time::Instant> = None;
@@ -225,9 +228,7 @@ impl Keeper {
             {
                 tracing::info!("this node is no manager any more");
                 kept.end().await;
-                if let Ok(orchestrator) = self.parts.orchestrator(&self.member) {
-                    orchestrator.wipe();
-                }
+                self.remove_manager().await;
             }
             let due = wanted != role || clock::now() >= renewal(self.member.node, from, to);
             let paused = renew_after.is_some_and(|at| at > tokio::time::Instant::now());
@@ -273,6 +274,13 @@ impl Keeper {
         let stop = CancellationToken::new();
         let task = tokio::spawn(orchestrator.keep(running, stop.clone()));
         Some(Kept { stop, task })
+    }
+
+    async fn remove_manager(&self) {
+        match self.parts.orchestrator(&self.member) {
+            Ok(orchestrator) => orchestrator.remove().await,
+            Err(error) => tracing::debug!(%error, "no manager can have been here"),
+        }
     }
 
     async fn renew(&self) -> Result<(), MembershipError> {

@@ -62,7 +62,7 @@ impl HostNet {
     pub fn new(engine: Endpoint, program: PathBuf, socket: PathBuf) -> HostNet {
         HostNet {
             engine,
-            program: Program { path: program, socket },
+            program: Program { path: program, launcher: Vec::new(), socket },
             plane: Mutex::new(None),
             orders: watch::Sender::new(Arc::default()),
             applied: Arc::new(watch::Sender::default()),

@@ -91,6 +91,8 @@ enum FromPlane {
 pub struct Program {
     /// The program `agent`.
     pub path: PathBuf,
+    /// What the program is started with: a command that goes in front of it, or nothing.
+    pub launcher: Vec<String>,
     /// Where the process listens.
     pub socket: PathBuf,
 }
@@ -296,7 +298,8 @@ pub(super) async fn keep(
     applied: watch::Sender<Revision>,
     port_errors: watch::Sender<Vec<PortError>>,
 ) {
-    loop {
+    // Whoever gave the handle back wants no process started any more.
+    while desired.has_changed().is_ok() {
         let connection = match attach(&config, &program).await {
             Ok(connection) => connection,
             Err(error) => {
@@ -350,7 +353,14 @@ async fn hello(socket: &Path) -> io::Result<(UnixStream, String)> {
 
 fn spawn(config: &Config, program: &Program, take_over: TakeOver) -> io::Result<()> {
     let config = serde_json::to_string(config).map_err(io::Error::other)?;
-    let mut command = std::process::Command::new(&program.path);
+    let mut command = match program.launcher.split_first() {
+        None => std::process::Command::new(&program.path),
+        Some((launcher, arguments)) => {
+            let mut command = std::process::Command::new(launcher);
+            command.args(arguments).arg(&program.path);
+            command
+        }
+    };
     command.arg("dataplane").arg("--socket").arg(&program.socket).args(["--config", &config]);
     if take_over == TakeOver::IfThere {
         command.arg("--take-over");
@@ -487,4 +497,32 @@ async fn write<T: Serialize>(to: &mut (impl AsyncWriteExt + Unpin), frame: &T) -
     let length = u32::try_from(text.len()).map_err(io::Error::other)?;
     to.write_all(&length.to_be_bytes()).await?;
     to.write_all(&text).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_process_is_started_for_a_handle_that_has_gone() {
+        let home = tempfile::tempdir().expect("a directory");
+        let started = home.path().join("started");
+        let program = Program {
+            path: PathBuf::from("agent"),
+            launcher: vec!["touch".into(), started.display().to_string()],
+            socket: home.path().join("plane.sock"),
+        };
+        let config = Config {
+            advertise: std::net::Ipv4Addr::LOCALHOST.into(),
+            netns_directories: Vec::new(),
+            resolv_conf: home.path().join("resolv.conf"),
+        };
+        let (desired, desired_there) = watch::channel(Desired::default());
+        let (requests, requests_there) = mpsc::channel(1);
+        let (applied, _) = watch::channel(Revision::default());
+        let (errors, _) = watch::channel(Vec::new());
+        drop((desired, requests));
+        keep(config, program, desired_there, requests_there, applied, errors).await;
+        assert!(!started.exists());
+    }
 }

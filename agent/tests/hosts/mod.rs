@@ -24,6 +24,8 @@ use model::wire::orders::{
 };
 use model::{Id, NetworkId, NodeId, ServiceId, TaskId};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 pub const NET: NetworkId = NetworkId(Id(0xfeed_0001));
 pub const WEB: ServiceId = ServiceId(Id(1));
@@ -126,7 +128,8 @@ impl World {
             std::fs::create_dir(world.netns_directory(host)).expect("a directory");
             let socket = world.directory.path().join(format!("h{host}.sock"));
             let process = world.start_process(host, &[]);
-            let program = Program { path: program(), socket: socket.clone() };
+            let program =
+                Program { path: program(), launcher: world.launcher(host), socket: socket.clone() };
             wait_until("the data plane listens", || socket.exists());
             let plane = DataPlane::attach(world.config(host), program);
             world.hosts.insert(host, Host { plane, process });
@@ -142,13 +145,19 @@ impl World {
         }
     }
 
+    /// Not `ip netns exec`: in a mount namespace of its own it would not see containers come.
+    fn launcher(&self, host: u8) -> Vec<String> {
+        let namespace = self.name(&format!("h{host}"));
+        vec!["nsenter".into(), format!("--net=/run/netns/{namespace}")]
+    }
+
     /// Starts `agent dataplane` on a host.
     pub fn start_process(&self, host: u8, more: &[&str]) -> Child {
         let socket = self.directory.path().join(format!("h{host}.sock"));
         let config = serde_json::to_string(&self.config(host)).expect("JSON");
-        // Not `ip netns exec`: in a mount namespace of its own it would not see containers come.
-        Command::new("nsenter")
-            .arg(format!("--net=/run/netns/{}", self.name(&format!("h{host}"))))
+        let launcher = self.launcher(host);
+        Command::new(&launcher[0])
+            .args(&launcher[1..])
             .arg(program())
             .args(["dataplane", "--config", &config, "--socket"])
             .arg(socket)
@@ -386,7 +395,9 @@ impl Namespace {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for host in self.hosts.values_mut() {
+        for mut host in std::mem::take(&mut self.hosts).into_values() {
+            // First, or it would start another process in the place of this one.
+            drop(host.plane);
             let _ = host.process.kill();
             let _ = host.process.wait();
         }
@@ -394,6 +405,14 @@ impl Drop for World {
             let _ = Command::new("umount").arg(mount).status();
         }
         for namespace in self.namespaces.iter().rev() {
+            // Those that a handle started itself.
+            let pids = Command::new("ip").args(["netns", "pids", namespace]).output();
+            for pid in pids.map(|it| it.stdout).unwrap_or_default().split(|b| *b == b'\n') {
+                let pid = std::str::from_utf8(pid).unwrap_or_default().trim();
+                if let Ok(pid) = pid.parse() {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
             let _ = Command::new("ip").args(["netns", "del", namespace]).status();
         }
     }

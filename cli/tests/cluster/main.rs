@@ -1,6 +1,8 @@
 //! The real `swarmctl` binary against the real API over a cluster in memory.
 
 mod engine;
+#[path = "../../../orchestrator/tests/api/front.rs"]
+mod front;
 #[path = "../../../orchestrator/tests/api/memory.rs"]
 mod memory;
 mod objects;

@@ -7,20 +7,18 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::get;
 use http_body_util::BodyExt as _;
-use model::api::API_VERSION;
 use orchestrator::api::Api;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 use tokio::process::Command;
 use tower::ServiceExt as _;
 
 use crate::engine::Engine;
+use crate::front::front;
 use crate::memory::{Memory, Running};
 
 /// No command of these tests takes so long unless it hangs.
@@ -160,42 +158,4 @@ async fn run(command: &mut Command, folder: &Path, input: &str) -> Done {
 /// The table's lines, each with its columns joined by one blank.
 pub fn lines(table: &str) -> Vec<String> {
     table.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
-}
-
-/// The agent's part of the socket.
-fn front(api: &Api) -> Router {
-    let headers = [("api-version", API_VERSION), ("ostype", "linux"), ("swarm", "active/manager")];
-    let router = api.router();
-    let info = move || {
-        let router = router.clone();
-        async move {
-            let request = Request::get("/_swarm/info").body(Body::empty()).expect("a request");
-            let answer = router.oneshot(request).await.expect("never fails");
-            let body = answer.into_body().collect().await.expect("a body").to_bytes();
-            let swarm: Value = serde_json::from_slice(&body).expect("JSON");
-            axum::Json(json!({
-                "ID": "engine", "Name": "m1", "ServerVersion": "20.10.24", "OSType": "linux",
-                "Architecture": "x86_64", "Swarm": swarm,
-            }))
-        }
-    };
-    let version = || async {
-        axum::Json(json!({
-            "Version": "0.1.0", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24", "Os": "linux",
-            "Arch": "amd64",
-        }))
-    };
-    async fn missing() -> axum::response::Response {
-        use axum::response::IntoResponse as _;
-        let body = axum::Json(json!({"message": "No such object"}));
-        (axum::http::StatusCode::NOT_FOUND, body).into_response()
-    }
-    Router::new()
-        .route("/_ping", get(move || async move { (headers, "OK") }))
-        .route("/{version}/info", get(info.clone()))
-        .route("/info", get(info))
-        .route("/{version}/version", get(version))
-        .route("/version", get(version))
-        .route("/{version}/distribution/{*image}", get(missing))
-        .route("/{version}/containers/{*rest}", get(missing))
 }

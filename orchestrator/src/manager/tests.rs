@@ -17,9 +17,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use super::{Manager, Routes, Settings, StartError, paths};
 use crate::ca::{join_token, new_request, new_secret};
+use crate::forward;
 use crate::log::{Log, Standing, Timing};
 use crate::transport::{CallError, Identity, Lane, Pool, Target};
 
@@ -47,6 +49,8 @@ struct Running {
     folder: tempfile::TempDir,
     listen: SocketAddr,
     log: Log<orchestrator_core::State>,
+    /// What a client on this host is answered by.
+    local: Router,
     stop: CancellationToken,
     served: JoinHandle<Result<(), StartError>>,
 }
@@ -58,9 +62,16 @@ impl Running {
             axum::routing::post(
                 |peer: crate::transport::Peer| async move { peer.node.to_string() },
             );
-        let routes = Routes { nodes: Router::new().route("/session", who), ..Routes::default() };
+        let node = log.node().to_string();
+        let api = Router::new().route("/who", axum::routing::get(async move || node));
+        let local = forward::local(log.clone(), manager.pool.clone(), api.clone());
+        let routes = Routes {
+            nodes: Router::new().route("/session", who),
+            managers: forward::managers(log.clone(), api),
+            ..Routes::default()
+        };
         let served = tokio::spawn(manager.serve(routes));
-        Running { folder, listen, log, stop, served }
+        Running { folder, listen, log, local, stop, served }
     }
 
     async fn first() -> Running {
@@ -260,6 +271,33 @@ async fn managers_join_each_other_by_token_also_through_a_follower() {
     timeout(SOON, led).await.expect("another leader in time").expect("a running log");
     third.stop().await;
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_the_next_leader_while_the_last_one_cannot_be_reached() {
+    // On threads of its own, so that all of it can end at once.
+    let host = tokio::runtime::Runtime::new().expect("a runtime");
+    let first = host.spawn(Running::first()).await.expect("no panic");
+    let second = join_manager(&first, &first).await;
+    let third = join_manager(&first, &first).await;
+    let who = async || {
+        let request = axum::extract::Request::get("/who").body(Body::empty()).expect("a request");
+        let answer = second.local.clone().oneshot(request).await.expect("never fails");
+        let status = answer.status();
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        (status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+    };
+    let lost = first.log.node().to_string();
+    assert_eq!(who().await, (200, lost.clone()));
+
+    // As when its host loses power: nobody is told, its port is closed.
+    first.log.abandon();
+    host.shutdown_background();
+    let (status, answer) = timeout(SOON, who()).await.expect("in time");
+    assert_eq!(status, 200, "{answer}");
+    assert_ne!(answer, lost);
+    second.stop().await;
+    third.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,18 +8,14 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use model::api::API_VERSION;
 use orchestrator::api::{Api, Cluster as _};
-use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixListener;
 use tokio::process::Command;
 
+use crate::front::{front, missing};
 use crate::memory::{Memory, Running, container_of};
 
 /// No command of these tests takes so long unless it hangs.
@@ -49,48 +45,6 @@ fn socket(folder: &Path) -> PathBuf {
     folder.join("docker.sock")
 }
 
-/// The agent's part of the socket.
-fn front(api: &Api) -> Router {
-    let headers = [("api-version", API_VERSION), ("ostype", "linux"), ("swarm", "active/manager")];
-    let router = api.router();
-    let info = move || {
-        let router = router.clone();
-        async move {
-            use http_body_util::BodyExt as _;
-            use tower::ServiceExt as _;
-            let request =
-                axum::extract::Request::get("/_swarm/info").body(axum::body::Body::empty());
-            let answer = router.oneshot(request.expect("a request")).await.expect("never fails");
-            let body = answer.into_body().collect().await.expect("a body").to_bytes();
-            let swarm: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-            axum::Json(json!({
-                "ID": "engine", "Name": "m1", "ServerVersion": "20.10.24", "OSType": "linux",
-                "Architecture": "x86_64", "Swarm": swarm,
-            }))
-        }
-    };
-    let version = || async {
-        axum::Json(json!({
-            "Version": "0.1.0", "ApiVersion": API_VERSION, "MinAPIVersion": "1.24", "Os": "linux",
-            "Arch": "amd64",
-        }))
-    };
-    async fn missing() -> Response {
-        let body = axum::Json(json!({"message": "No such object"}));
-        (StatusCode::NOT_FOUND, body).into_response()
-    }
-    Router::new()
-        .route("/_ping", get(move || async move { (headers, "OK") }))
-        .route("/{version}/info", get(info.clone()))
-        .route("/info", get(info))
-        .route("/{version}/version", get(version))
-        .route("/{version}/distribution/{*image}", get(missing))
-        .route("/{version}/containers/{*rest}", get(missing))
-        .route("/{version}/images/{*rest}", get(missing))
-        .route("/{version}/volumes/{*rest}", get(missing))
-        .fallback_service(api.router())
-}
-
 impl Docker {
     /// None where there is no docker CLI.
     async fn start(workers: u8) -> Option<Docker> {
@@ -102,7 +56,11 @@ impl Docker {
         let folder = tempfile::tempdir().expect("a folder");
         let cluster = Memory::with_workers(workers);
         let listener = UnixListener::bind(socket(folder.path())).expect("a socket");
-        let router = front(&Api::new(cluster.clone()));
+        let api = Api::new(cluster.clone());
+        let router = front(&api)
+            .route("/{version}/images/{*rest}", get(missing))
+            .route("/{version}/volumes/{*rest}", get(missing))
+            .fallback_service(api.router());
         let server = tokio::spawn(async move {
             axum::serve(listener, router).await.expect("the server runs");
         });

@@ -3,6 +3,7 @@
 mod answers;
 mod client;
 mod docker_cli;
+mod front;
 mod memory;
 mod recordings;
 mod streams;

@@ -10,7 +10,7 @@ use model::spec::{
 };
 
 use super::registry;
-use super::settings::{Container, Health, Mode, Needs, Number, Restart, Rollout};
+use super::settings::{Common, Mode, Number};
 use super::values::{self, Ports};
 use crate::BadInput;
 use crate::client::Client;
@@ -106,23 +106,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
     sysctl: Vec<(String, String)>,
     #[command(flatten)]
-    container: Container,
-    #[command(flatten)]
-    health: Health,
-    #[command(flatten)]
-    needs: Needs,
-    #[command(flatten)]
-    restart: Restart,
-    #[command(flatten)]
-    rollout: Rollout,
-    /// Send this user's registry login along
-    #[arg(long)]
-    with_registry_auth: bool,
-    /// Taken for docker's sake: nodes pull the image, nothing is resolved here
-    #[arg(long, hide = true)]
-    no_resolve_image: bool,
-    #[command(flatten)]
-    wait: wait::Args,
+    common: Common,
 }
 
 /// Runs it.
@@ -144,10 +128,7 @@ pub async fn create(
     args: &CreateArgs,
     spec: &ServiceSpec,
 ) -> anyhow::Result<String> {
-    let login = match args.with_registry_auth {
-        true => registry::login(&args.image)?,
-        false => None,
-    };
+    let login = args.common.login(&args.image)?;
     let headers: Vec<(&str, &str)> =
         login.iter().map(|login| (registry::HEADER, login.as_str())).collect();
     let made: Created = client.post_with("/services/create", &headers, spec).await?;
@@ -161,7 +142,7 @@ impl CreateArgs {
     /// Whether nothing is to be waited for.
     #[must_use]
     pub fn is_detached(&self) -> bool {
-        self.wait.is_detached()
+        self.common.wait.is_detached()
     }
 
     /// Waits until the service has converged.
@@ -169,7 +150,7 @@ impl CreateArgs {
     /// # Errors
     /// When it does not.
     pub async fn wait_for(&self, client: &Client, id: &str) -> anyhow::Result<()> {
-        wait::converged(client, &[Awaited::spec(id.to_owned())], &self.wait).await
+        wait::converged(client, &[Awaited::spec(id.to_owned())], &self.common.wait).await
     }
 
     /// The spec of a job of these flags. A task that fails is tried again only if they say so.
@@ -248,11 +229,7 @@ impl CreateArgs {
             ports: self.publish.iter().flat_map(|p| p.0.iter().cloned()).collect(),
             ..EndpointSpec::default()
         });
-        self.container.apply(&mut spec);
-        self.health.apply(&mut spec);
-        self.needs.apply(&mut spec);
-        self.restart.apply(&mut spec);
-        self.rollout.apply(&mut spec);
+        self.common.apply(&mut spec);
         Ok(spec)
     }
 }

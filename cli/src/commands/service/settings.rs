@@ -9,13 +9,55 @@ use model::spec::{
     ServiceMode, ServiceSpec, UpdateConfig,
 };
 
+use super::registry;
 use super::values::{Words, bytes, command, nano_cpus, nanoseconds, ratio};
-use crate::BadInput;
+use crate::{BadInput, wait};
+
+/// All of them, and how the service is sent and waited for.
+#[derive(Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    container: Container,
+    #[command(flatten)]
+    health: Health,
+    #[command(flatten)]
+    needs: Needs,
+    #[command(flatten)]
+    restart: Restart,
+    #[command(flatten)]
+    rollout: Rollout,
+    /// Send this user's registry login along
+    #[arg(long)]
+    with_registry_auth: bool,
+    /// Taken for docker's sake: nodes pull the image, nothing is resolved here
+    #[arg(long, hide = true)]
+    no_resolve_image: bool,
+    #[command(flatten)]
+    pub wait: wait::Args,
+}
+
+impl Common {
+    pub fn apply(&self, spec: &mut ServiceSpec) {
+        self.container.apply(spec);
+        self.health.apply(spec);
+        self.needs.apply(spec);
+        self.restart.apply(spec);
+        self.rollout.apply(spec);
+    }
+
+    /// The login for the registry of `image`, if it is to be sent.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn login(&self, image: &str) -> anyhow::Result<Option<String>> {
+        if self.with_registry_auth { registry::login(image) } else { Ok(None) }
+    }
+}
 
 /// How the process runs.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Container")]
-pub struct Container {
+struct Container {
     /// User, or user:group
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
@@ -85,7 +127,7 @@ impl Container {
 /// When it counts as healthy.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Health check")]
-pub struct Health {
+struct Health {
     /// A command that ends with 0 when all is well
     #[arg(long, value_name = "COMMAND")]
     health_cmd: Option<String>,
@@ -147,7 +189,7 @@ impl Health {
 /// What it may use and what is set aside for it.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Resources and placement")]
-pub struct Needs {
+struct Needs {
     /// CPUs it may use at most, as 0.5
     #[arg(long, value_name = "CPUS", value_parser = nano_cpus)]
     limit_cpu: Option<i64>,
@@ -193,7 +235,7 @@ impl Needs {
 /// When an ended task is replaced.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Restart")]
-pub struct Restart {
+struct Restart {
     /// When a task that ended is started again [default: any]
     #[arg(long, value_name = "WHEN", value_parser = ["none", "on-failure", "any"])]
     restart_condition: Option<String>,
@@ -228,7 +270,7 @@ impl Restart {
 /// How changes are carried out, and taken back.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Update and rollback")]
-pub struct Rollout {
+struct Rollout {
     /// Tasks replaced at once; 0 means all [default: 1]
     #[arg(long, value_name = "N")]
     update_parallelism: Option<u64>,

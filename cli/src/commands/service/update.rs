@@ -10,9 +10,9 @@ use model::spec::{
 };
 
 use super::create::put_variable;
-use super::settings::{Container, Health, Needs, Number, Restart, Rollout};
+use super::find;
+use super::settings::{Common, Number};
 use super::values::{self, Ports, Words};
-use super::{find, registry};
 use crate::client::Client;
 use crate::wait::{self, Awaited};
 
@@ -45,23 +45,7 @@ pub struct UpdateArgs {
     #[command(flatten)]
     lists: Lists,
     #[command(flatten)]
-    container: Container,
-    #[command(flatten)]
-    health: Health,
-    #[command(flatten)]
-    needs: Needs,
-    #[command(flatten)]
-    restart: Restart,
-    #[command(flatten)]
-    rollout: Rollout,
-    /// Send this user's registry login along
-    #[arg(long)]
-    with_registry_auth: bool,
-    /// Taken for docker's sake: nodes pull the image, nothing is resolved here
-    #[arg(long, hide = true)]
-    no_resolve_image: bool,
-    #[command(flatten)]
-    wait: wait::Args,
+    common: Common,
 }
 
 /// What is added to lists, changed in them, and taken away. Removals are done first.
@@ -195,20 +179,15 @@ pub async fn run(client: &Client, args: &UpdateArgs) -> anyhow::Result<()> {
     if args.rollback {
         super::roll_back(client, &found).await?;
         println!("{}", args.service);
-        return wait::converged(client, &[Awaited::rollback(found.id)], &args.wait).await;
+        return wait::converged(client, &[Awaited::rollback(found.id)], &args.common.wait).await;
     }
     let mut spec = (*found.spec).clone();
     args.edit(client, &mut spec).await?;
-    let login = match args.with_registry_auth {
-        true => {
-            let container = spec.task_template.container_spec.as_ref();
-            registry::login(container.map_or("", |c| c.image.as_str()))?
-        }
-        false => None,
-    };
+    let container = spec.task_template.container_spec.as_ref();
+    let login = args.common.login(container.map_or("", |c| c.image.as_str()))?;
     super::update(client, &found, &spec, login.as_deref()).await?;
     println!("{}", args.service);
-    wait::converged(client, &[Awaited::spec(found.id)], &args.wait).await
+    wait::converged(client, &[Awaited::spec(found.id)], &args.common.wait).await
 }
 
 impl UpdateArgs {
@@ -227,11 +206,7 @@ impl UpdateArgs {
         self.lists.container(spec);
         self.lists.placement(spec);
         self.lists.endpoint(spec);
-        self.container.apply(spec);
-        self.health.apply(spec);
-        self.needs.apply(spec);
-        self.restart.apply(spec);
-        self.rollout.apply(spec);
+        self.common.apply(spec);
         if self.force {
             spec.task_template.force_update += 1;
         }
