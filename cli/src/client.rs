@@ -4,6 +4,7 @@
 //! refuses comes back as [`CallError::Refused`] with its own message.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,18 +12,12 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Where the API is when nothing else is said.
-pub const DEFAULT_HOST: &str = "unix:///run/swarmctl/docker.sock";
-
-/// Where the environment says that the API is.
-#[must_use]
-pub fn default_host() -> String {
-    let set = |name: &str| std::env::var(name).ok().filter(|host| !host.is_empty());
-    set("SWARMCTL_HOST").or_else(|| set("DOCKER_HOST")).unwrap_or_else(|| DEFAULT_HOST.to_owned())
-}
+use crate::endpoint::{Endpoint, Token};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,6 +31,9 @@ pub enum CallError {
     /// Nothing was sent.
     #[error("{0:?} is no address of an API (unix:///path or tcp://host:port); nothing was changed")]
     Address(String),
+    /// Nothing was sent.
+    #[error("{host} is not trusted: {reason}; nothing was changed")]
+    Untrusted { host: String, reason: String },
     /// Nothing was sent.
     #[error("cannot connect to {host}: {reason}; nothing was changed\n{}", way_out(host, *kind))]
     Unreachable { host: String, reason: String, kind: std::io::ErrorKind },
@@ -78,6 +76,8 @@ impl CallError {
 pub struct Client {
     host: String,
     address: Address,
+    tls: Option<Arc<ClientConfig>>,
+    token: Option<Token>,
 }
 
 #[derive(Clone, Debug)]
@@ -87,14 +87,15 @@ enum Address {
 }
 
 impl Client {
-    /// From `unix:///path` or `tcp://host:port`.
+    /// From `unix:///path` or `tcp://host:port`, with nothing to prove.
     ///
     /// # Errors
     /// [`CallError::Address`] for any other form.
     pub fn new(host: &str) -> Result<Client, CallError> {
+        let tcp = ["tcp://", "http://", "https://"].iter().find_map(|it| host.strip_prefix(it));
         let address = if let Some(path) = host.strip_prefix("unix://") {
             Address::Unix(PathBuf::from(path))
-        } else if let Some(rest) = host.strip_prefix("tcp://").or(host.strip_prefix("http://"))
+        } else if let Some(rest) = tcp
             && let rest = rest.trim_end_matches('/')
             && rest.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
         {
@@ -102,7 +103,16 @@ impl Client {
         } else {
             return Err(CallError::Address(host.to_owned()));
         };
-        Ok(Client { host: host.to_owned(), address })
+        Ok(Client { host: host.to_owned(), address, tls: None, token: None })
+    }
+
+    /// With what the endpoint says that proves server and client.
+    ///
+    /// # Errors
+    /// [`CallError::Address`], and when a file is not what it should be.
+    pub fn at(endpoint: &Endpoint) -> anyhow::Result<Client> {
+        let client = Client::new(&endpoint.host)?;
+        Ok(Client { tls: endpoint.tls()?, token: endpoint.token.clone(), ..client })
     }
 
     /// The address as it was given.
@@ -117,16 +127,6 @@ impl Client {
     /// As [`CallError`] says.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
         let answer = self.send(Method::GET, path, &[], Bytes::new()).await?;
-        self.read(path, answer).await
-    }
-
-    /// `GET` with the states of tasks under their own names, also those that Docker lacks.
-    ///
-    /// # Errors
-    /// As [`CallError`] says.
-    pub async fn get_exact<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
-        let exact = [(model::api::EXACT_STATES_HEADER, "exact")];
-        let answer = self.send(Method::GET, path, &exact, Bytes::new()).await?;
         self.read(path, answer).await
     }
 
@@ -179,6 +179,11 @@ impl Client {
     ) -> Result<Response<Incoming>, CallError> {
         let broken = |source| CallError::Broken { host: self.host.clone(), source };
         let mut request = Request::builder().method(method).uri(path).header("host", "swarmctl");
+        // Our own words and states, not those that docker knows.
+        request = request.header(model::api::EXACT_STATES_HEADER, "exact");
+        if let (Some(token), Some(_)) = (&self.token, &self.tls) {
+            request = request.header("authorization", format!("Bearer {}", token.0));
+        }
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
@@ -194,7 +199,13 @@ impl Client {
             }
             Address::Tcp(address) => {
                 let stream = self.connected(tokio::net::TcpStream::connect(address)).await?;
-                self.exchange(stream, request).await?
+                match &self.tls {
+                    None => self.exchange(stream, request).await?,
+                    Some(tls) => {
+                        let stream = self.proved(stream, address, tls).await?;
+                        self.exchange(stream, request).await?
+                    }
+                }
             }
         };
         if answer.status().is_success() || answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -218,6 +229,24 @@ impl Client {
                 let reason = format!("no answer in {} s", CONNECT_TIMEOUT.as_secs());
                 Err(unreachable(reason, std::io::ErrorKind::TimedOut))
             }
+        }
+    }
+
+    async fn proved(
+        &self,
+        stream: tokio::net::TcpStream,
+        address: &str,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, CallError> {
+        let untrusted = |reason: String| CallError::Untrusted { host: self.host.clone(), reason };
+        let name = address.rsplit_once(':').map_or(address, |(name, _)| name);
+        let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(name).map_err(|error| untrusted(error.to_string()))?;
+        let connect = tokio_rustls::TlsConnector::from(tls.clone()).connect(name, stream);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connect).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(untrusted(error.to_string())),
+            Err(_) => Err(untrusted(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
 

@@ -10,6 +10,18 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("token", &["swarmctl token worker", "swarmctl token manager --rotate -q"]),
     (
+        "context create",
+        &[
+            "swarmctl context create prod -H tcp://192.0.2.10:2376 --tlscacert ca.pem --token-file token",
+            "swarmctl context create prod -H tcp://192.0.2.10:2376 --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem",
+        ],
+    ),
+    ("context ls", &["swarmctl context ls --format '{{.Name}} {{.Host}}'"]),
+    ("context inspect", &["swarmctl context inspect prod"]),
+    ("context show", &["swarmctl context show"]),
+    ("context use", &["swarmctl context use prod", "swarmctl context use default"]),
+    ("context rm", &["swarmctl context rm --force prod"]),
+    (
         "config",
         &[
             "swarmctl config -c compose.yml              what a Compose file means",

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::BadInput;
-use swarmctl::client::{CallError, Client, default_host};
+use swarmctl::client::{CallError, Client};
 use swarmctl::commands::{
-    cluster, completion, config, convert, dashboard, deploy, events, exec, explain, job, network,
-    node, secret, service, stack, task, top, version, volume,
+    cluster, completion, config, context, convert, dashboard, deploy, events, exec, explain, job,
+    network, node, secret, service, stack, task, top, version, volume,
 };
+use swarmctl::endpoint::{Endpoint, Said, environment};
 use swarmctl::{lab, logs};
 
 mod examples;
@@ -22,9 +23,8 @@ mod reference;
 #[derive(Parser)]
 #[command(name = "swarmctl", version, about = "Runs and inspects a swarmctl cluster")]
 struct Cli {
-    /// Where the API is: unix:///path or tcp://host:port [default: the agent's socket]
-    #[arg(short = 'H', long, env = "SWARMCTL_HOST", value_name = "URL")]
-    host: Option<String>,
+    #[command(flatten)]
+    said: Said,
     #[command(subcommand)]
     command: Command,
 }
@@ -83,6 +83,11 @@ enum Command {
     Version(version::VersionArgs),
     /// Print what a shell needs to complete commands, flags and names
     Completion(completion::CompletionArgs),
+    /// Names for clusters: addresses with their certificates
+    #[command(subcommand)]
+    Context(context::ContextCommand),
+    /// Print the certificate that signs those of the cluster's nodes
+    Ca(cluster::CaArgs),
     /// Show the cluster in a browser
     Dashboard(dashboard::DashboardArgs),
     /// A cluster of hosts on one machine: the test bed and the quick demo
@@ -104,14 +109,15 @@ fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(command).complete();
     let matches = command().get_matches();
     let late = late_host(&matches);
-    let Cli { host, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
-    let host = late.or(host);
+    let Cli { mut said, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    said.host = late.or(said.host);
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
         Command::Config(ConfigWords { objects: None, files }) => config::run(&files),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) if !args.asks_an_engine() => convert::run(&args),
-        command => call(host, &command),
+        Command::Context(command) => context::run(&said, &command).map(|()| ExitCode::SUCCESS),
+        command => call(&said, &command),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("swarmctl: {error:#}");
@@ -150,8 +156,8 @@ fn late_host(matches: &clap::ArgMatches) -> Option<String> {
 }
 
 /// A command that calls the API.
-fn call(host: Option<String>, command: &Command) -> anyhow::Result<ExitCode> {
-    let client = Client::new(&host.unwrap_or_else(default_host))?;
+fn call(said: &Said, command: &Command) -> anyhow::Result<ExitCode> {
+    let client = Client::at(&Endpoint::choose(said, &environment)?)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(answer(&client, command));
     // A thread may still wait for standard input; nobody needs it any more.
@@ -167,6 +173,7 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Dashboard(args) => return dashboard::run(client, args).await,
         Command::Deploy(args) => return deploy::run(client, args).await,
         Command::Token(args) => return cluster::token(client, args).await,
+        Command::Ca(args) => cluster::ca(client, args).await?,
         Command::Exec(args) => return exec::run(client, args).await,
         Command::Explain(args) => {
             let settled = explain::run(client, args).await?;
@@ -188,7 +195,7 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Config(ConfigWords { objects: Some(command), .. }) => {
             secret::config(client, command).await?;
         }
-        Command::Lab(_) | Command::Config(_) | Command::Completion(_) => {
+        Command::Lab(_) | Command::Config(_) | Command::Completion(_) | Command::Context(_) => {
             unreachable!("handled before")
         }
     }

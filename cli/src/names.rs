@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde_json::Value;
 
-use crate::client::{Client, default_host};
+use crate::client::Client;
+use crate::endpoint::{Endpoint, Said, environment};
 
 /// How long a prompt may wait.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -33,7 +34,7 @@ pub fn of(kind: Kind) -> ArgValueCandidates {
 
 fn names(kind: Kind) -> Vec<String> {
     let asked = || {
-        let client = Client::new(&default_host()).ok()?;
+        let client = Client::at(&Endpoint::choose(&Said::default(), &environment).ok()?).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let names = runtime.block_on(async {
             tokio::time::timeout(PATIENCE, ask(&client, kind)).await.ok().flatten()

@@ -12,9 +12,14 @@ const END: &str = "<!-- generated: end -->\n";
 fn rows(command: &Command, above: &str, text: &mut String) {
     for sub in command.get_subcommands().filter(|s| !s.is_hide_set() && s.get_name() != "help") {
         let words = format!("{above} {}", sub.get_name()).trim().to_owned();
-        let has_flags = sub
-            .get_arguments()
-            .any(|arg| !arg.is_positional() && !arg.is_hide_set() && arg.get_id() != "help");
+        // Its own: those that every command has say nothing here.
+        let is_own = |arg: &&Arg| {
+            !arg.is_positional()
+                && !arg.is_hide_set()
+                && !arg.is_global_set()
+                && arg.get_id() != "help"
+        };
+        let has_flags = sub.get_arguments().any(|arg| is_own(&arg));
         if sub.get_subcommands().next().is_none() || has_own_use(sub) {
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
             let flags = if has_flags { " [flags]" } else { "" };

@@ -184,13 +184,13 @@ async fn watch(
 }
 
 /// A manager may just be changing, or this host's agent restarting: the cluster is asked again.
-fn passes(error: &CallError) -> bool {
+pub(crate) fn passes(error: &CallError) -> bool {
     match error {
         CallError::Refused { status, .. } => {
             status.is_server_error() || *status == StatusCode::REQUEST_TIMEOUT
         }
         CallError::Unreachable { .. } | CallError::Broken { .. } | CallError::Silent { .. } => true,
-        CallError::Address(_) | CallError::Malformed { .. } => false,
+        CallError::Address(_) | CallError::Untrusted { .. } | CallError::Malformed { .. } => false,
     }
 }
 

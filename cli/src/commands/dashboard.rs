@@ -18,7 +18,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use model::api::{EXACT_STATES_HEADER, ErrorBody};
+use model::api::ErrorBody;
 use tokio::net::TcpListener;
 
 use crate::client::{CallError, Client};
@@ -149,8 +149,7 @@ impl Door {
     }
 
     async fn pass_on(&self, method: Method, path: &str, body: Bytes) -> Answer {
-        let exact = [(EXACT_STATES_HEADER, "exact")];
-        match self.client.send(method, path, &exact, body).await {
+        match self.client.send(method, path, &[], body).await {
             Ok(answer) => answer.map(BoxBody::new),
             Err(CallError::Refused { status, message }) => refusal(status, &message),
             Err(error) => refusal(StatusCode::BAD_GATEWAY, &error.to_string()),

@@ -219,7 +219,7 @@ async fn find(client: &Client, target: &str) -> anyhow::Result<Place> {
         Err(error) => return Err(error.into()),
     };
     let running = filters(&[("service", &service.id), ("desired-state", "running")]);
-    let tasks: Vec<Task> = client.get_exact(&format!("/tasks?filters={running}")).await?;
+    let tasks: Vec<Task> = client.get(&format!("/tasks?filters={running}")).await?;
     let mut tasks: Vec<&Task> = tasks.iter().filter(|t| t.status.state == "running").collect();
     let own = super::node::own_id(client).await.unwrap_or_default();
     // One on this host first, then by number.

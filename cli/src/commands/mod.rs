@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod common;
 pub mod completion;
 pub mod config;
+pub mod context;
 pub mod convert;
 pub mod dashboard;
 pub mod deploy;

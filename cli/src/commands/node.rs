@@ -195,7 +195,7 @@ async fn empty(client: &Client, name: &str, timeout: Duration) -> anyhow::Result
     let begin = Instant::now();
     loop {
         let path = format!("/tasks?filters={}", filters(&[("node", &node.id)]));
-        let left = match client.get_exact::<Vec<Task>>(&path).await {
+        let left = match client.get::<Vec<Task>>(&path).await {
             Ok(tasks) => Some(tasks.iter().filter(|t| !is_over(&t.status.state)).count()),
             // A manager may just be changing: the cluster is asked again.
             Err(CallError::Refused { status, .. }) if status.is_server_error() => None,
@@ -218,7 +218,7 @@ async fn empty(client: &Client, name: &str, timeout: Duration) -> anyhow::Result
 }
 
 /// Whether a task in this state has no process any more.
-fn is_over(state: &str) -> bool {
+pub(crate) fn is_over(state: &str) -> bool {
     matches!(state, "complete" | "shutdown" | "failed" | "rejected" | "remove" | "orphaned")
 }
 

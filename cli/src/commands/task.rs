@@ -40,7 +40,7 @@ pub async fn list(
         pairs.push(("desired-state", "running"));
     }
     let path = format!("/tasks?filters={}", args.listing.query(&pairs));
-    let tasks: Vec<Task> = client.get_exact(&path).await?;
+    let tasks: Vec<Task> = client.get(&path).await?;
     let services: Vec<Service> = client.get("/services").await?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
     show(tasks, &services, &nodes, args)

@@ -6,6 +6,7 @@ mod front;
 #[path = "../../../orchestrator/tests/api/memory.rs"]
 mod memory;
 mod objects;
+mod reach;
 mod same;
 mod service;
 mod show;

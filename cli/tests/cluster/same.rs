@@ -45,9 +45,13 @@ async fn the_same_flags_make_the_same_spec_as_docker_s() {
     }
 }
 
-/// Without what docker spells out although it is the default.
+/// Without what docker spells out although it is the default, and in one order: docker takes the
+/// ports of a range in any.
 fn plain(mut spec: Value) -> Value {
     spec["Name"] = json!("");
+    if let Some(ports) = spec["EndpointSpec"]["Ports"].as_array_mut() {
+        ports.sort_by_key(|port| (port["PublishedPort"].as_u64(), port["TargetPort"].as_u64()));
+    }
     for config in ["UpdateConfig", "RollbackConfig"] {
         let defaults = json!({
             "FailureAction": "pause", "Monitor": 5_000_000_000_i64, "Order": "stop-first",

@@ -7,6 +7,7 @@ use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use http_body_util::BodyExt as _;
@@ -121,6 +122,11 @@ impl World {
         Some(run(&mut command, self.folder.path(), "").await)
     }
 
+    /// What answers on the socket.
+    pub fn router(&self) -> Router {
+        front(&self.api).merge(self.engine.router()).fallback_service(self.api.router())
+    }
+
     /// `GET`, as JSON.
     pub async fn get(&self, path: &str) -> Value {
         let request = Request::get(path).body(Body::empty()).expect("a request");
@@ -130,7 +136,7 @@ impl World {
     }
 }
 
-async fn run(command: &mut Command, folder: &Path, input: &str) -> Done {
+pub async fn run(command: &mut Command, folder: &Path, input: &str) -> Done {
     command
         .current_dir(folder)
         .env("DOCKER_CONFIG", folder)

@@ -110,6 +110,22 @@ async fn what_does_not_exist_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_in_plain_words() {
+    let world = World::stopped(0);
+    world.ok("network create back").await;
+    let done = world.run("network create back").await;
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("back") && !done.err.contains("rpc error"), "{}", done.err);
+    // The docker CLI reads what its engine would have said.
+    world.ok("service create --detach --name web demo/web:1").await;
+    let Some(done) = world.docker("service create --detach --no-resolve-image --name web x").await
+    else {
+        return;
+    };
+    assert!(done.err.contains("rpc error: code = AlreadyExists desc = "), "{}", done.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_command_line_ends_with_2_and_a_hint() {
     let world = World::stopped(0);
     for (line, says) in [
