@@ -118,11 +118,22 @@ pub fn convert(words: &[String]) -> Result<Converted, ConvertError> {
     Ok(made.finish(image))
 }
 
+/// What a named volume is called outside the file.
+#[derive(Clone, Copy, Default)]
+enum VolumeNames {
+    /// As every volume of a stack: after the stack.
+    #[default]
+    Stack,
+    /// As here: a container's data is to be found again.
+    Kept,
+}
+
 #[derive(Default)]
 struct Making {
     service: Map,
     name: Option<String>,
     volumes: Vec<String>,
+    volume_names: VolumeNames,
     networks: Vec<String>,
     aliases: Vec<String>,
     notes: Vec<String>,
@@ -223,7 +234,6 @@ impl Making {
                 "target" | "dst" | "destination" => ("target", text(given)),
                 "readonly" | "ro" => ("read_only", Value::Bool(given != "false" && given != "0")),
                 _ => {
-                    let mut options = Map::new();
                     let (outer, inner, value) = match key {
                         "bind-propagation" => ("bind", "propagation", text(given)),
                         "volume-nocopy" => ("volume", "nocopy", Value::Bool(given != "false")),
@@ -235,8 +245,11 @@ impl Making {
                             continue;
                         }
                     };
-                    options.insert(inner.to_owned(), entry(value));
-                    (outer, Value::Map(options))
+                    let slot = long.get_or_insert_with(outer, || entry(Value::Map(Map::new())));
+                    if let Some(options) = slot.node.as_map_mut() {
+                        options.insert(inner.to_owned(), entry(value));
+                    }
+                    continue;
                 }
             };
             long.insert(key.to_owned(), entry(value));
@@ -294,11 +307,16 @@ impl Making {
         let services = Map::from_iter([(name, entry(service))]);
         file.insert("services".to_owned(), entry(Value::Map(services)));
         let networks = std::mem::take(&mut self.networks);
-        section(&mut file, "networks", networks, || {
+        section(&mut file, "networks", networks, |_| {
             Value::Map(Map::from_iter([("external".to_owned(), entry(Value::Bool(true)))]))
         });
         let volumes = std::mem::take(&mut self.volumes);
-        section(&mut file, "volumes", volumes, || Value::Map(Map::new()));
+        section(&mut file, "volumes", volumes, |name| match self.volume_names {
+            VolumeNames::Stack => Value::Map(Map::new()),
+            VolumeNames::Kept => {
+                Value::Map(Map::from_iter([("name".to_owned(), entry(text(name)))]))
+            }
+        });
         // What the line says is meant literally: no variable of the file is in it.
         let mut root = node(Value::Map(file));
         crate::document::escape(&mut root);
@@ -306,9 +324,15 @@ impl Making {
     }
 }
 
-fn section(file: &mut Map, name: &str, keys: Vec<String>, value: impl Fn() -> Value) {
+fn section(file: &mut Map, name: &str, keys: Vec<String>, value: impl Fn(&str) -> Value) {
     if !keys.is_empty() {
-        let map: Map = keys.into_iter().map(|key| (key, entry(value()))).collect();
+        let map: Map = keys
+            .into_iter()
+            .map(|key| {
+                let value = entry(value(&key));
+                (key, value)
+            })
+            .collect();
         file.insert(name.to_owned(), entry(Value::Map(map)));
     }
 }

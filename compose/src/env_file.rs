@@ -52,18 +52,36 @@ fn raw(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Vec<Variabl
             continue;
         }
         let (name, value) = match line.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
+            Some((name, value)) => (name, Some(value)),
             None => (line, None),
+        };
+        let (bare, exported) = match name.strip_prefix("export ") {
+            Some(rest) => (rest.trim(), true),
+            None => (name.trim_end_matches([' ', '\t']), false),
         };
         if name.is_empty() {
             problems.push(Problem::error(span, "", "a name is missing before `=`"));
-        } else if name.contains([' ', '\t']) {
+        } else if bare.is_empty() || bare.contains([' ', '\t']) {
             problems.push(
                 Problem::error(span, "", format!("the name `{name}` has a blank in it"))
                     .allowed("NAME=value"),
             );
+        } else if bare == name {
+            out.push((name.to_owned(), value.map(str::to_owned)));
         } else {
-            out.push((name.to_owned(), value));
+            // `NAME = value` and `export NAME=value`, as Compose reads them.
+            let what = if exported { "the word `export`" } else { "the blank before `=`" };
+            problems.push(
+                Problem::new(
+                    Severity::Warning,
+                    span,
+                    "",
+                    format!("{what} of `{bare}` means nothing and is dropped"),
+                )
+                .allowed("NAME=value"),
+            );
+            let value = value.map(|v| if exported { v } else { v.trim_start_matches([' ', '\t']) });
+            out.push((bare.to_owned(), value.map(str::to_owned)));
         }
     }
     out
@@ -250,6 +268,18 @@ mod tests {
     fn raw_files_keep_everything_after_the_equals_sign() {
         let text = "# c\nA=\"x\" # y\r\n  B= z \nC\n\nD=\n";
         assert_eq!(read(text, Form::Raw), ["A=\"x\" # y", "B= z ", "C=-", "D="]);
+    }
+
+    #[test]
+    fn blanks_before_the_equals_sign_and_export_are_dropped_with_a_word() {
+        let mut problems = Vec::new();
+        let text = "A = 1\nexport B=2\nC\t=\nD D=3\nexport E\n";
+        let read = parse(text, SourceId(0), Form::Raw, &|_| None, &mut problems);
+        let one = |name: &str, value: &str| (name.to_owned(), Some(value.to_owned()));
+        assert_eq!(read, [one("A", "1"), one("B", "2"), one("C", ""), ("E".to_owned(), None)]);
+        let said: Vec<_> = problems.iter().map(|p| p.severity).collect();
+        use Severity::{Error, Warning};
+        assert_eq!(said, [Warning, Warning, Warning, Error, Warning]);
     }
 
     #[test]

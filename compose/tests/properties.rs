@@ -107,6 +107,23 @@ fn the_seeds_are_stacks_that_read_back() {
     }
 }
 
+/// What the fuzzer has found: each of these once was shown as something that did not read back.
+const FOUND: [&str; 6] = [
+    "labels: ['']",
+    "environment: ['', '=b']",
+    "sysctls: ['=b']",
+    "deploy: {labels: ['=b']}",
+    "extra_hosts: {A: 'a=b'}",
+    "ports: ['127.0.0.1:8:0']",
+];
+
+#[test]
+fn what_was_found_reads_back() {
+    for line in FOUND {
+        judge(&format!("services:\n  s:\n    image: i\n    {line}\n"));
+    }
+}
+
 /// A small generator of numbers: the walk must be the same every time.
 struct Dice(u64);
 

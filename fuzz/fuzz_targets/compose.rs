@@ -1,6 +1,7 @@
 //! Any bytes at all as a Compose file: no panic, and what is accepted reads back to the same stack.
 //!
-//! `cargo +nightly fuzz run compose` from the folder `fuzz`; what it finds goes into `corpus/compose`.
+//! `scripts/fuzz.sh compose`, or `cargo +nightly fuzz run compose` from the folder `fuzz`; what it finds
+//! goes into `compose/tests/properties.rs`.
 #![no_main]
 
 use std::collections::BTreeMap;

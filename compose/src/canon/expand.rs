@@ -354,7 +354,8 @@ const PORT: Shape = shape(
         field("name", &TEXT),
         field("mode", &Kind::OneOf(&["ingress", "host"])),
         field("host_ip", &TEXT),
-        field("target", &Kind::Int { min: 1, max: 65535 }),
+        // The short form may say 0 as well; `check` refuses it.
+        field("target", &Kind::Int { min: 0, max: 65535 }),
         field("published", &crate::schema::WORD),
         field("protocol", &Kind::OneOf(&["tcp", "udp", "sctp"])),
         field("app_protocol", &TEXT),

@@ -201,6 +201,9 @@ impl Canon<'_> {
     /// Warns of items given twice and drops the later ones.
     fn unique(&mut self, node: &mut Node, path: &KeyPath<'_>) {
         let Value::List(items) = &mut node.value else { return };
+        if items.len() < 2 {
+            return;
+        }
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         let mut index = 0;
         items.retain(|item| {

@@ -75,6 +75,15 @@ impl Canon<'_> {
             None if bare == Bare::Null => (text.clone(), Value::Null),
             None => (text.clone(), Value::Str(String::new())),
         };
+        if key.is_empty() {
+            // What is left of `- ${LABEL}` when the variable is empty.
+            let message = format!("`{text}` has no name and is left out");
+            self.problems.push(
+                Problem::new(Severity::Warning, span, path.to_string(), message)
+                    .allowed("`key=value`"),
+            );
+            return;
+        }
         let node = Node { value, span, mark: item.mark };
         if let Some(earlier) = map.get(&key).map(|e| e.key) {
             self.problems.push(
@@ -118,7 +127,7 @@ impl Canon<'_> {
                     let path = path.index(index);
                     self.text(item, &path);
                     let Value::Str(text) = &item.value else { continue };
-                    match text.split_once('=').or_else(|| text.split_once(':')) {
+                    match text.split_once(['=', ':']) {
                         Some((name, address)) => {
                             let address = Node::text(address, item.span);
                             hosts.extend(host(name, &address));

@@ -49,3 +49,10 @@ fn every_wrong_value_is_told_in_one_go() {
         form("{image: 1, tty: x, ports: 80, environment: [{a: b}], foo: 1, cpus: half}");
     assert_eq!(problems.len(), 6, "{problems:#?}");
 }
+
+#[test]
+fn an_entry_without_a_name_is_told_of_and_left_out() {
+    let (made, problems) = form("labels: ['', '=x', a=b]");
+    assert_eq!(made, serde_json::json!({"labels": {"a": "b"}}));
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+}

@@ -24,6 +24,11 @@ impl Check<'_> {
                     continue;
                 }
                 let path = path.index(index);
+                if let Some(target) = port.get("target").filter(|t| t.as_int() == Some(0)) {
+                    let message = "0 is out of range: a container listens on no such port";
+                    self.error(target.span, &path.key("target"), message.to_owned()).allowed =
+                        Some("a port from 1 to 65535".to_owned());
+                }
                 let on_host = port.str("mode") == Some("host");
                 if dnsrr && !on_host {
                     let place = entry.node.get("deploy").and_then(|d| d.get("endpoint_mode"));

@@ -95,7 +95,10 @@ impl Check<'_> {
     /// Services that wait for each other in a circle.
     pub(super) fn circles(&mut self, all: &Map, services: &KeyPath<'_>) {
         let mut done: BTreeSet<&str> = BTreeSet::new();
-        for name in all.keys() {
+        for (name, entry) in all {
+            if entry.node.get("depends_on").is_none() {
+                continue;
+            }
             let mut trail: Vec<&str> = Vec::new();
             let mut on_trail: BTreeSet<&str> = BTreeSet::new();
             let mut steps: Vec<Vec<&str>> = vec![vec![name.as_str()]];

@@ -30,6 +30,7 @@ fn every_fault_is_told_at_its_place() {
         ("depends_on: [z]", "3:18", "there is no service `z`"),
         ("depends_on: [a]", "3:18", "depends on itself"),
         ("ports: ['80:80', '80:81']", "3:22", "publishes port 80/tcp"),
+        ("ports: ['80:0']", "3:13", "0 is out of range"),
         ("volumes: ['front:/x', '/h:/x']", "3:27", "something is mounted at `/x`"),
         ("volumes: ['/h:x']", "3:15", "the target `x` is not absolute"),
         ("restart: sometimes", "3:14", "not a restart policy"),

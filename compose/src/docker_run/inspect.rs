@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use super::{ConvertError, Converted, Making, entry, list, text};
+use super::{ConvertError, Converted, Making, VolumeNames, entry, list, text};
 use crate::quantity::duration;
 use crate::yaml::{Map, Value};
 
@@ -25,7 +25,7 @@ pub fn inspected(container: &Json, image: Option<&Json>) -> Result<Converted, Co
     let own =
         image.map_or(&nothing, |i| &i.as_array().and_then(|a| a.first()).unwrap_or(i)["Config"]);
     let own_name = container["Name"].as_str().map(|n| n.trim_start_matches('/').to_owned());
-    let mut made = Making { name: own_name, ..Making::default() };
+    let mut made = Making { name: own_name, volume_names: VolumeNames::Kept, ..Making::default() };
     made.set("image", text(name));
     process(&mut made, container, config, own);
     host(&mut made, &container["HostConfig"]);
@@ -62,6 +62,7 @@ fn process(made: &mut Making, container: &Json, config: &Json, own: &Json) {
         }
     }
     said(made, "domainname", &config["Domainname"]);
+    said(made, "mac_address", &config["MacAddress"]);
     let id = container["Id"].as_str().unwrap_or("");
     let host = config["Hostname"].as_str().unwrap_or("");
     // The engine names a host after its container where nobody does.
@@ -143,6 +144,8 @@ fn host(made: &mut Making, host: &Json) {
         ("cpu_shares", "CpuShares"),
         ("cpu_period", "CpuPeriod"),
         ("cpu_quota", "CpuQuota"),
+        ("cpu_rt_period", "CpuRealtimePeriod"),
+        ("cpu_rt_runtime", "CpuRealtimeRuntime"),
         ("pids_limit", "PidsLimit"),
         ("oom_score_adj", "OomScoreAdj"),
     ] {
@@ -156,6 +159,12 @@ fn host(made: &mut Making, host: &Json) {
         host["MemorySwap"].as_i64().filter(|s| *s != 0 && *s != memory.saturating_mul(2))
     {
         made.set("memswap_limit", Value::Int(swap));
+    }
+    if let Some(swappiness) = host["MemorySwappiness"].as_i64().filter(|s| *s >= 0) {
+        made.set("mem_swappiness", Value::Int(swappiness));
+    }
+    if let Some(weight) = host["BlkioWeight"].as_i64().filter(|w| *w != 0) {
+        made.map("blkio_config").insert("weight".to_owned(), entry(Value::Int(weight)));
     }
     if let Some(size) = host["ShmSize"].as_i64().filter(|s| *s != 0 && *s != 64 << 20) {
         made.set("shm_size", text(&size.to_string()));
@@ -245,6 +254,12 @@ fn mounts(made: &mut Making, container: &Json) {
         }
         if mount["ReadOnly"].as_bool() == Some(true) {
             words.push("readonly".to_owned());
+        }
+        if mount["VolumeOptions"]["NoCopy"].as_bool() == Some(true) {
+            words.push("volume-nocopy".to_owned());
+        }
+        if let Some(mode) = mount["TmpfsOptions"]["Mode"].as_i64().filter(|m| *m > 0) {
+            words.push(format!("tmpfs-mode={mode:o}"));
         }
         for (key, options, field) in [
             ("bind-propagation", "BindOptions", "Propagation"),

@@ -48,3 +48,19 @@ fn an_unknown_option_is_refused_with_a_suggestion() {
     );
     assert_eq!(convert(&["run".into()]), Err(ConvertError::NoImage));
 }
+
+#[test]
+fn a_container_keeps_its_volumes_names_and_every_option_of_its_mounts() {
+    let json = serde_json::json!({
+        "Name": "/db", "Config": {"Image": "x", "Env": ["P=$5"]},
+        "HostConfig": {
+            "Binds": ["data:/data"],
+            "Mounts": [{"Type": "volume", "Source": "more", "Target": "/more",
+                "VolumeOptions": {"NoCopy": true, "Subpath": "s"}}],
+        },
+    });
+    let made = inspected(&json, None).expect("a container").yaml;
+    for line in ["name: data", "name: more", "nocopy: true", "subpath: s", "P=$$5"] {
+        assert!(made.contains(line), "{line}:\n{made}");
+    }
+}

@@ -106,7 +106,7 @@ pub fn substitute(template: &str, lookup: Lookup<'_>) -> Result<Substituted, Vec
 /// True when there is nothing to fill in.
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
-    !text.contains('$')
+    !text.bytes().any(|b| b == b'$')
 }
 
 /// What can be read past is put into `errors`; an error that is returned is the last.

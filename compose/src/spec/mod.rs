@@ -97,6 +97,7 @@ pub fn specs(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
         let path = path.key("services");
         let mut names: Vec<&String> = services.keys().collect();
         names.sort_unstable();
+        out.services.reserve(names.len());
         for name in names {
             let node = &services[name].node;
             if node.as_map().is_some() {

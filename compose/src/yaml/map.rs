@@ -2,7 +2,8 @@
 //!
 //! Nearly all mappings of a Compose file have a handful of keys, and a stack of thousands of services
 //! has tens of thousands of such mappings: up to [`FEW`] entries are simply searched. Above that an
-//! ordered index is kept, so that no file can make a search slow.
+//! ordered index is kept, so that no file can make a search slow. Most keys that are asked for are not
+//! there: a mark for each key that is ([`mark`]) answers that without a search.
 
 use std::collections::BTreeMap;
 use std::ops::Index;
@@ -16,8 +17,21 @@ const FEW: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct Map {
     entries: Vec<(String, Entry)>,
-    /// Where each key is; empty while there are few.
-    index: BTreeMap<String, usize>,
+    /// The marks of all keys; of some more after entries were taken out.
+    marks: u64,
+    /// Where each key is; none while there are few. Boxed: nearly every mapping is without one.
+    #[allow(clippy::box_collection)]
+    index: Option<Box<BTreeMap<String, usize>>>,
+}
+
+/// One of 64 bits: different keys mostly have different ones.
+#[inline]
+fn mark(key: &str) -> u64 {
+    let bytes = key.as_bytes();
+    let at = |n: usize| bytes.get(n).copied().map_or(0, usize::from);
+    let middle = at(bytes.len() / 2);
+    let mixed = bytes.len() * 7 + at(0) * 5 + middle * 3 + at(bytes.len().wrapping_sub(1));
+    1 << (mixed % 64)
 }
 
 impl Map {
@@ -30,7 +44,7 @@ impl Map {
     /// An empty mapping with room for so many entries.
     #[must_use]
     pub fn with_capacity(entries: usize) -> Map {
-        Map { entries: Vec::with_capacity(entries), index: BTreeMap::new() }
+        Map { entries: Vec::with_capacity(entries), ..Map::default() }
     }
 
     #[must_use]
@@ -44,15 +58,18 @@ impl Map {
     }
 
     #[must_use]
+    #[inline]
     pub fn contains_key(&self, key: &str) -> bool {
         self.place(key).is_some()
     }
 
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.place(key).map(|at| &self.entries[at].1)
     }
 
+    #[inline]
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Entry> {
         self.place(key).map(|at| &mut self.entries[at].1)
     }
@@ -127,29 +144,34 @@ impl Map {
         self.entries.iter_mut().map(|(_, entry)| entry)
     }
 
+    #[inline]
     fn place(&self, key: &str) -> Option<usize> {
-        if self.entries.len() > FEW {
-            return self.index.get(key).copied();
+        if self.marks & mark(key) == 0 { None } else { self.search(key) }
+    }
+
+    fn search(&self, key: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(key).copied(),
+            None => self.entries.iter().position(|(own, _)| own == key),
         }
-        self.entries.iter().position(|(own, _)| own == key)
     }
 
     fn push(&mut self, key: String, entry: Entry) {
-        if self.entries.len() > FEW {
-            self.index.insert(key.clone(), self.entries.len());
+        self.marks |= mark(&key);
+        if let Some(index) = &mut self.index {
+            index.insert(key.clone(), self.entries.len());
         }
         self.entries.push((key, entry));
-        if self.entries.len() == FEW + 1 {
+        if self.index.is_none() && self.entries.len() > FEW {
             self.index_anew();
         }
     }
 
     fn index_anew(&mut self) {
-        self.index.clear();
-        if self.entries.len() > FEW {
+        self.index = (self.entries.len() > FEW).then(|| {
             let keys = self.entries.iter().enumerate();
-            self.index = keys.map(|(at, (key, _))| (key.clone(), at)).collect();
-        }
+            Box::new(keys.map(|(at, (key, _))| (key.clone(), at)).collect())
+        });
     }
 }
 

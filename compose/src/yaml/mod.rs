@@ -3,6 +3,7 @@
 //! `parse` makes the tree of a text, `scalar` says what an unquoted word means, `emit` writes a
 //! tree back, `encoding` makes text of bytes.
 
+mod ascii;
 pub mod emit;
 pub mod encoding;
 pub mod map;
@@ -70,6 +71,7 @@ impl Node {
 
     /// The text, when it is one.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> Option<&str> {
         if let Value::Str(text) = &self.value { Some(text) } else { None }
     }
@@ -99,6 +101,7 @@ impl Node {
 
     /// The entries, when it is a mapping.
     #[must_use]
+    #[inline]
     pub fn as_map(&self) -> Option<&Map> {
         if let Value::Map(map) = &self.value { Some(map) } else { None }
     }
@@ -116,12 +119,14 @@ impl Node {
 
     /// The value of `key`, when this is a mapping that has it and it is not null.
     #[must_use]
+    #[inline]
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.as_map()?.get(key).map(|e| &e.node).filter(|n| n.value != Value::Null)
     }
 
     /// The text of `key`.
     #[must_use]
+    #[inline]
     pub fn str(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
     }

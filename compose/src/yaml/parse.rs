@@ -5,10 +5,12 @@
 //!
 //! Deliberately absent: what any key means. Nothing here knows Compose.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks, Tag};
+use saphyr_parser::{Event, Input, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
 
+use super::ascii::Ascii;
 use super::repair::Mended;
 use super::{Entry, Map, Mark, Node, Value, scalar};
 use crate::problem::{Problem, Severity};
@@ -65,7 +67,7 @@ fn attempt(
     source: SourceId,
     problems: &mut Vec<Problem>,
 ) -> Attempt {
-    let mut builder = Builder {
+    let builder = Builder {
         source,
         offsets: Offsets::new(text),
         mended: mended.map(|(mended, _)| mended),
@@ -78,7 +80,13 @@ fn attempt(
         nodes_left: COPIED_NODES,
         bytes_left: COPIED_BYTES,
     };
-    let mut parser = Parser::new_from_str(text);
+    match Ascii::of(text) {
+        Some(ascii) => build(builder, Parser::new(ascii)),
+        None => build(builder, Parser::new(StrInput::new(text))),
+    }
+}
+
+fn build<T: Input>(mut builder: Builder<'_, '_>, mut parser: Parser<'_, T>) -> Attempt {
     while let Some(next) = parser.next_event() {
         match next {
             Ok((event, marks)) => {
@@ -190,7 +198,7 @@ impl Builder<'_, '_> {
                 self.add(node, 0)?;
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(&text, style, tag.as_deref(), self.span(marks));
+                let node = self.scalar(text, style, tag.as_deref(), self.span(marks));
                 self.add(node, anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
@@ -256,6 +264,22 @@ impl Builder<'_, '_> {
         Ok((Node { value, span, mark }, anchor))
     }
 
+    /// Where the reading is, as [`crate::path::KeyPath`] writes it.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for frame in &self.frames {
+            match &frame.kind {
+                FrameKind::List(items) => path.push_str(&format!("[{}]", items.len())),
+                FrameKind::Map { key: Key::Text(name, _), .. } => {
+                    path.push_str(if path.is_empty() { "" } else { "." });
+                    path.push_str(name);
+                }
+                FrameKind::Map { .. } => {}
+            }
+        }
+        path
+    }
+
     /// Puts a finished node where it belongs: as root, item, key or value.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
         if anchor != 0 {
@@ -263,10 +287,12 @@ impl Builder<'_, '_> {
             self.anchors.insert(anchor, (node.clone(), nodes, bytes));
             self.charge(nodes, bytes, node.span)?;
         }
+        let before = self.problems.len();
         let Some(frame) = self.frames.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
+        let mut twice = None;
         match &mut frame.kind {
             FrameKind::List(items) => items.push(node),
             FrameKind::Map { map, key, merge } => match std::mem::replace(key, Key::Awaited) {
@@ -290,17 +316,32 @@ impl Builder<'_, '_> {
                                 .related(first.key, "first here")
                                 .help("keep one of the two"),
                         );
+                        twice = Some(name.clone());
                     }
                     map.insert(name, Entry { key: at, node });
                 }
             },
+        }
+        if self.problems.len() > before {
+            let inside = self.path();
+            let path = match twice {
+                Some(name) if inside.is_empty() => name,
+                Some(name) => format!("{inside}.{name}"),
+                None => inside,
+            };
+            self.problems[before..].iter_mut().for_each(|p| p.path.clone_from(&path));
         }
         Ok(())
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
         let Some((node, nodes, bytes)) = self.anchors.get(&anchor) else {
-            self.problems.push(Problem::error(span, "", "the alias stands inside its own anchor"));
+            let path = self.path();
+            self.problems.push(Problem::error(
+                span,
+                path,
+                "the alias stands inside its own anchor",
+            ));
             return Err(Stop);
         };
         let (node, nodes, bytes) = (node.clone(), *nodes, *bytes);
@@ -315,8 +356,9 @@ impl Builder<'_, '_> {
                 Ok(())
             }
             _ => {
+                let path = self.path();
                 self.problems.push(
-                    Problem::error(span, "", "aliases repeat too much")
+                    Problem::error(span, path, "aliases repeat too much")
                         .allowed(format!("{COPIED_NODES} repeated values in a file")),
                 );
                 Err(Stop)
@@ -348,12 +390,19 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Node {
+    fn scalar(
+        &mut self,
+        text: Cow<'_, str>,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Node {
         let plain = matches!(style, ScalarStyle::Plain);
         let Some(tag) = tag else {
-            let value = if plain { scalar::plain(text) } else { Value::Str(text.to_owned()) };
-            return Node::new(value, span);
+            let word = if plain { scalar::word(&text) } else { None };
+            return Node::new(word.unwrap_or_else(|| Value::Str(text.into_owned())), span);
         };
+        let text = &*text;
         if !tag.is_yaml_core_schema() {
             let mark = self.mark(Some(tag), span);
             let value = if plain && mark != Mark::None {
@@ -395,11 +444,12 @@ impl Builder<'_, '_> {
             Some(tag) if tag.handle == "!" && tag.suffix == "override" => Mark::Override,
             Some(tag) if tag.suffix.is_empty() => Mark::None,
             Some(tag) => {
+                let path = self.path();
                 self.problems.push(
                     Problem::new(
                         Severity::Warning,
                         span,
-                        "",
+                        path,
                         format!("the tag `{}{}` means nothing here", tag.handle, tag.suffix),
                     )
                     .allowed("`!reset`, `!override`"),

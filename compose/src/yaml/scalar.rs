@@ -10,18 +10,29 @@ use super::Value;
 /// The value of a plain (unquoted) scalar.
 #[must_use]
 pub fn plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
-            return Value::Float(f64::INFINITY);
-        }
-        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
-        _ => {}
+    word(text).unwrap_or_else(|| Value::Str(text.to_owned()))
+}
+
+/// The value of a plain scalar that is more than its text; nothing when it is a text.
+#[must_use]
+pub fn word(text: &str) -> Option<Value> {
+    // Nearly all plain scalars are keys and names, as their first byte shows.
+    let first = text.as_bytes().first().copied().unwrap_or(b'~');
+    if !matches!(
+        first,
+        b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'+' | b'-' | b'.' | b'0'..=b'9'
+    ) {
+        return None;
     }
-    number(text).unwrap_or_else(|| Value::Str(text.to_owned()))
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
+        "true" | "True" | "TRUE" => Some(Value::Bool(true)),
+        "false" | "False" | "FALSE" => Some(Value::Bool(false)),
+        ".nan" | ".NaN" | ".NAN" => Some(Value::Float(f64::NAN)),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some(Value::Float(f64::INFINITY)),
+        "-.inf" | "-.Inf" | "-.INF" => Some(Value::Float(f64::NEG_INFINITY)),
+        _ => number(text),
+    }
 }
 
 /// The number that `text` is, by the rules of plain scalars.

@@ -43,8 +43,10 @@ fn a_key_given_twice_is_reported_at_the_second_place() {
     let (_, problems) = read("a: 1\nb: 2\na: 3\n");
     assert_eq!(
         problems,
-        ["f.yml:3:1: error: `a` is given twice; keep one of the two; f.yml:1:1: first here"]
+        ["f.yml:3:1: error: a: `a` is given twice; keep one of the two; f.yml:1:1: first here"]
     );
+    let (_, problems) = read("a:\n  - x\n  - b: {c: 1, c: 2}\n");
+    assert!(problems[0].contains("error: a[1].b.c: `c` is given twice"), "{problems:?}");
 }
 
 #[test]
@@ -100,7 +102,7 @@ fn tags_convert_or_mark_or_warn() {
         serde_json::json!({"a": "1", "b": 3, "c": "hi"})
     );
     let (_, problems) = read("a: !foo bar\n");
-    assert!(problems[0].contains("warning: the tag `!foo`"), "{problems:?}");
+    assert!(problems[0].contains("warning: a: the tag `!foo`"), "{problems:?}");
 }
 
 #[test]
@@ -122,6 +124,6 @@ fn what_other_readers_take_is_taken_and_keeps_its_places() {
     );
     assert_eq!(
         problems,
-        ["f.yml:11:1: error: `e` is given twice; keep one of the two; f.yml:10:1: first here"]
+        ["f.yml:11:1: error: e: `e` is given twice; keep one of the two; f.yml:10:1: first here"]
     );
 }
