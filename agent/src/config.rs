@@ -12,6 +12,8 @@ const ENGINE: &str = "unix:///var/run/docker.sock";
 const CONFIG: &str = "/etc/swarmctl/agent.toml";
 /// Where managers listen.
 pub const PORT: u16 = 2377;
+/// Where Docker's clients look for an engine with TLS.
+const API_PORT: u16 = 2376;
 
 /// Makes one host do what the managers of its cluster ordered.
 ///
@@ -40,6 +42,21 @@ pub struct Flags {
     /// that tools made for Swarm managers find one) or `engine` [default: cluster]
     #[arg(long, env = "SWARMCTL_SOCKET_FOR_TASKS", value_enum, value_name = "WHOSE")]
     socket_for_tasks: Option<SocketForTasks>,
+    /// Serve the Docker API over TCP too, with TLS and for clients with a credential only [default port: 2376]
+    #[arg(long, env = "SWARMCTL_API_ADDR", value_name = "IP:PORT")]
+    api_addr: Option<String>,
+    /// With --api-addr: this host's certificate for clients, with its chain, PEM
+    #[arg(long, env = "SWARMCTL_API_TLS_CERT", value_name = "FILE")]
+    api_tls_cert: Option<PathBuf>,
+    /// With --api-addr: the key of that certificate, PEM
+    #[arg(long, env = "SWARMCTL_API_TLS_KEY", value_name = "FILE")]
+    api_tls_key: Option<PathBuf>,
+    /// With --api-addr: let clients in whose certificate this authority has signed, PEM
+    #[arg(long, env = "SWARMCTL_API_TLS_CLIENT_CA", value_name = "FILE")]
+    api_tls_client_ca: Option<PathBuf>,
+    /// With --api-addr: let clients in that show one of the tokens in this file, one a line
+    #[arg(long, env = "SWARMCTL_API_TOKENS", value_name = "FILE")]
+    api_tokens: Option<PathBuf>,
     /// Containers created or started at the same time [default: twice the number of CPUs, at least 4]
     #[arg(long, env = "SWARMCTL_STARTS_AT_ONCE", value_name = "N")]
     starts_at_once: Option<usize>,
@@ -79,8 +96,20 @@ pub struct Config {
     pub advertise: Option<String>,
     pub listen: SocketAddr,
     pub socket_for_tasks: SocketForTasks,
+    /// The API over TCP, if it is asked for.
+    pub api: Option<TcpApi>,
     pub starts_at_once: usize,
     pub log_format: LogFormat,
+}
+
+/// The API over TCP: where, and whose clients it lets in (at least one of the last two is there).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpApi {
+    pub address: SocketAddr,
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: Option<PathBuf>,
+    pub tokens: Option<PathBuf>,
 }
 
 /// Settings that cannot be used. Nothing was changed.
@@ -92,6 +121,12 @@ pub enum ConfigError {
     Engine(String),
     #[error("--listen-addr {0:?} is not IP:PORT, IP or :PORT")]
     Listen(String),
+    #[error("--api-addr {0:?} is not IP:PORT, IP or :PORT")]
+    ApiAddress(String),
+    #[error("the API is served over TCP only with TLS and credentials; missing: {}", .0.join(", "))]
+    ApiOpen(Vec<&'static str>),
+    #[error("{} without --api-addr", .0.join(", "))]
+    ApiUnused(Vec<&'static str>),
     #[error("--socket {0} and --engine name the same socket")]
     SameSocket(String),
 }
@@ -117,6 +152,13 @@ impl Flags {
         if socket == engine {
             return Err(ConfigError::SameSocket(socket.display().to_string()));
         }
+        let api = TcpApi::of(
+            self.api_addr.or(file.api_addr),
+            self.api_tls_cert.or(file.api_tls_cert),
+            self.api_tls_key.or(file.api_tls_key),
+            self.api_tls_client_ca.or(file.api_tls_client_ca),
+            self.api_tokens.or(file.api_tokens),
+        )?;
         let cpus = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Config {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from(DATA_DIR)),
@@ -127,6 +169,7 @@ impl Flags {
                 &self.listen_addr.or(file.listen_addr).unwrap_or_else(|| String::from("0.0.0.0")),
             )?,
             socket_for_tasks: self.socket_for_tasks.or(file.socket_for_tasks).unwrap_or_default(),
+            api,
             starts_at_once: self
                 .starts_at_once
                 .or(file.starts_at_once)
@@ -137,22 +180,57 @@ impl Flags {
     }
 }
 
+impl TcpApi {
+    fn of(
+        address: Option<String>,
+        cert: Option<PathBuf>,
+        key: Option<PathBuf>,
+        client_ca: Option<PathBuf>,
+        tokens: Option<PathBuf>,
+    ) -> Result<Option<TcpApi>, ConfigError> {
+        let Some(address) = address.filter(|a| !a.is_empty()) else {
+            let given = [
+                (cert.is_some(), "--api-tls-cert"),
+                (key.is_some(), "--api-tls-key"),
+                (client_ca.is_some(), "--api-tls-client-ca"),
+                (tokens.is_some(), "--api-tokens"),
+            ];
+            let given: Vec<_> = given.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
+            return if given.is_empty() { Ok(None) } else { Err(ConfigError::ApiUnused(given)) };
+        };
+        let no_client = client_ca.is_none() && tokens.is_none();
+        let missing = [
+            (cert.is_none(), "--api-tls-cert"),
+            (key.is_none(), "--api-tls-key"),
+            (no_client, "--api-tls-client-ca or --api-tokens"),
+        ];
+        let missing = missing.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
+        let (Some(cert), Some(key), false) = (cert, key, no_client) else {
+            return Err(ConfigError::ApiOpen(missing));
+        };
+        let address = address_with(&address, API_PORT).ok_or(ConfigError::ApiAddress(address))?;
+        Ok(Some(TcpApi { address, cert, key, client_ca, tokens }))
+    }
+}
+
 /// `IP:PORT`, `IP` or `:PORT`.
 ///
 /// # Errors
 /// [`ConfigError::Listen`].
 pub fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
+    address_with(text, PORT).ok_or_else(|| ConfigError::Listen(text.to_owned()))
+}
+
+fn address_with(text: &str, port: u16) -> Option<SocketAddr> {
     let any = IpAddr::from([0, 0, 0, 0]);
     if let Ok(address) = text.parse() {
-        return Ok(address);
+        return Some(address);
     }
     if let Ok(ip) = text.parse::<IpAddr>() {
-        return Ok(SocketAddr::new(ip, PORT));
+        return Some(SocketAddr::new(ip, port));
     }
-    text.strip_prefix(':')
-        .and_then(|port| port.parse().ok())
-        .map(|port| SocketAddr::new(any, port))
-        .ok_or_else(|| ConfigError::Listen(text.to_owned()))
+    let port = text.strip_prefix(':')?.parse().ok()?;
+    Some(SocketAddr::new(any, port))
 }
 
 fn read(path: &Path) -> Result<Flags, ConfigError> {
@@ -182,6 +260,23 @@ mod tests {
         std::fs::write(&file, "data-dri = \"/one\"\n").expect("written");
         let error = flags(&["--config", &name]).resolve().expect_err("a misspelt key");
         assert!(error.to_string().contains("data-dri"), "{error}");
+    }
+
+    #[test]
+    fn the_api_is_never_served_over_tcp_without_tls_and_credentials() {
+        let open = flags(&["--api-addr", "0.0.0.0"]).resolve().expect_err("nothing else is given");
+        assert_eq!(
+            open.to_string(),
+            "the API is served over TCP only with TLS and credentials; missing: --api-tls-cert, \
+             --api-tls-key, --api-tls-client-ca or --api-tokens"
+        );
+        let tls = ["--api-addr", ":2400", "--api-tls-cert", "/c", "--api-tls-key", "/k"];
+        let open = flags(&tls).resolve();
+        assert_eq!(open, Err(ConfigError::ApiOpen(vec!["--api-tls-client-ca or --api-tokens"])));
+        let unused = flags(&["--api-tokens", "/t"]).resolve();
+        assert_eq!(unused, Err(ConfigError::ApiUnused(vec!["--api-tokens"])));
+        let fine = flags(&[&tls[..], &["--api-tokens", "/t"]].concat()).resolve().expect("all");
+        assert_eq!(fine.api.map(|api| api.address), "0.0.0.0:2400".parse().ok());
     }
 
     #[test]

@@ -34,7 +34,7 @@ use engine::Docker;
 use membership::Membership;
 use net::host::HostNet;
 use plane::Net;
-use socket::Socket;
+use socket::{Socket, TcpServer};
 
 /// Runs as the host's data plane: `agent dataplane`, started by the agent itself.
 ///
@@ -84,11 +84,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         std::env::current_exe().context("cannot find this program's own file")?,
         config.socket.with_file_name("dataplane.sock"),
     ));
+    let remote = match &config.api {
+        Some(api) => Some(TcpServer::bind(api.clone()).await.context("the API over TCP")?),
+        None => None,
+    };
     let membership = Membership::new(config.clone(), engine, net);
     let stop = CancellationToken::new();
-    let served =
-        tokio::spawn(Socket::new(&config.engine, membership.clone()).serve(listener, stop.clone()));
+    let socket = Socket::new(&config.engine, membership.clone());
+    let served = tokio::spawn(socket.clone().serve(listener, stop.clone()));
     tracing::info!(socket = %config.socket.display(), "serving the Docker API");
+    if let (Some(remote), Some(api)) = (remote, &config.api) {
+        tokio::spawn(remote.serve(socket, stop.clone()));
+        tracing::info!(address = %api.address, "serving the Docker API over TCP with TLS");
+    }
     if let Err(error) = membership.resume().await {
         // The socket goes on: it is how a person finds out, and how the host can leave.
         tracing::error!(%error, "this host is a node, but cannot act as one");

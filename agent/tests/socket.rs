@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use agent::config::Flags;
 use agent::engine::Docker;
 use agent::membership::Membership;
 use agent::plane::NoNet;
-use agent::socket::{Socket, listen};
+use agent::socket::{Socket, TcpServer, listen};
 use clap::Parser;
 use serde_json::{Value, json};
 use support::Engine;
@@ -20,12 +22,19 @@ use tokio_util::sync::CancellationToken;
 struct Host {
     _home: tempfile::TempDir,
     socket: PathBuf,
+    /// Where the API is served over TCP.
+    remote: Option<SocketAddr>,
     engine: Engine,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Host {
     async fn start() -> Host {
+        Host::with(Vec::new()).await
+    }
+
+    /// With more of the agent's flags.
+    async fn with(more: Vec<String>) -> Host {
         let home = tempfile::tempdir().expect("a directory");
         let path = |name: &str| home.path().join(name);
         let engine = Engine::new(&path("engine.sock"));
@@ -37,13 +46,21 @@ impl Host {
             format!("--engine=unix://{}", engine.socket.display()),
             "--advertise-addr=127.0.0.1".to_owned(),
         ];
-        let config = Flags::parse_from(arguments).resolve().expect("settings");
+        let config = Flags::parse_from(arguments.into_iter().chain(more)).resolve();
+        let config = config.expect("settings");
         let docker = Arc::new(Docker::new(&config.engine));
         let membership = Membership::new(config.clone(), docker, Arc::new(NoNet::default()));
         let listener = listen(&config.socket).await.expect("a socket");
         let stop = CancellationToken::new();
-        tokio::spawn(Socket::new(&config.engine, membership).serve(listener, stop.clone()));
-        Host { socket: config.socket, _home: home, engine, _stop: stop.drop_guard() }
+        let socket = Socket::new(&config.engine, membership);
+        let mut remote = None;
+        if let Some(api) = config.api {
+            let server = TcpServer::bind(api).await.expect("a port");
+            remote = Some(server.local_addr().expect("an address"));
+            tokio::spawn(server.serve(socket.clone(), stop.clone()));
+        }
+        tokio::spawn(socket.serve(listener, stop.clone()));
+        Host { socket: config.socket, remote, _home: home, engine, _stop: stop.drop_guard() }
     }
 
     async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
@@ -75,7 +92,7 @@ async fn a_ping_tells_the_version_and_whether_the_host_is_a_node() {
     let (status, head, _) = host.ask("GET", "/_ping", &Value::Null).await;
     assert_eq!(status, 200);
     for header in
-        ["api-version: 1.47", "swarm: inactive", "ostype: linux", "docker-experimental: false"]
+        ["api-version: 1.51", "swarm: inactive", "ostype: linux", "docker-experimental: false"]
     {
         assert!(head.contains(header), "{header} in {head}");
     }
@@ -84,12 +101,12 @@ async fn a_ping_tells_the_version_and_whether_the_host_is_a_node() {
 #[tokio::test]
 async fn info_and_version_are_the_engines_with_the_cluster_in_them() {
     let host = Host::start().await;
-    let (status, _, info) = host.ask("GET", "/v1.47/info", &Value::Null).await;
+    let (status, _, info) = host.ask("GET", "/v1.51/info", &Value::Null).await;
     assert_eq!((status, &info["ID"]), (200, &json!("engine")));
     assert_eq!(info["Swarm"]["LocalNodeState"], "inactive");
     assert_eq!(info["Swarm"]["ControlAvailable"], false);
     let (_, _, version) = host.ask("GET", "/version", &Value::Null).await;
-    assert_eq!((&version["Version"], &version["ApiVersion"]), (&json!("20.10"), &json!("1.47")));
+    assert_eq!((&version["Version"], &version["ApiVersion"]), (&json!("20.10"), &json!("1.51")));
 }
 
 #[tokio::test]
@@ -106,7 +123,7 @@ async fn a_host_that_is_no_node_refuses_the_swarm_part_in_dockers_words() {
             "/v1.99/info",
             Value::Null,
             400,
-            "client version 1.99 is too new. Maximum supported API version is 1.47",
+            "client version 1.99 is too new. Maximum supported API version is 1.51",
         ),
         ("GET", "/networks/nosuch", Value::Null, 404, "network nosuch not found"),
     ] {
@@ -130,7 +147,7 @@ async fn a_join_that_cannot_be_says_why_and_changes_nothing() {
         (json!({"JoinToken": token, "RemoteAddrs": []}), 400, "give the address of a manager"),
         (good, 503, "manager 127.0.0.1:1 cannot be reached: Connection refused"),
     ] {
-        let (got, _, answer) = host.ask("POST", "/v1.47/swarm/join", &body).await;
+        let (got, _, answer) = host.ask("POST", "/v1.51/swarm/join", &body).await;
         let text = answer["message"].as_str().unwrap_or("");
         assert!(got == status && text.contains(part), "{got} {text}");
     }
@@ -141,7 +158,7 @@ async fn a_join_that_cannot_be_says_why_and_changes_nothing() {
 #[tokio::test]
 async fn everything_else_is_passed_on_in_a_version_that_the_engine_speaks() {
     let host = Host::start().await;
-    host.ask("POST", "/v1.47/containers/create?name=x", &json!({"Image": "web:1"})).await;
+    host.ask("POST", "/v1.51/containers/create?name=x", &json!({"Image": "web:1"})).await;
     assert_eq!(host.engine.containers.lock().expect("a lock").len(), 1);
     let (status, _, answer) = host.ask("DELETE", "/v1.24/containers/nosuch", &Value::Null).await;
     assert_eq!((status, answer["message"].as_str()), (404, Some("No such container: nosuch")));
@@ -166,4 +183,100 @@ async fn a_raw_stream_is_passed_both_ways_and_half_of_it_may_end_first() {
     stream.read_to_end(&mut back).await.expect("output");
     assert_eq!(back.len(), bytes.len() + 3);
     assert!(back.ends_with(b"bye"));
+}
+
+/// An authority with certificates for a server on the loopback and for a client, as PEM files.
+fn authority(folder: &Path) {
+    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    let key = || KeyPair::generate().expect("a key");
+    let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
+    ca.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_key = key();
+    let root = ca.self_signed(&ca_key).expect("a root").pem();
+    let ca = Issuer::new(ca, ca_key);
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    write("ca.pem", &root);
+    let usages = [
+        ("server", ExtendedKeyUsagePurpose::ServerAuth),
+        ("", ExtendedKeyUsagePurpose::ClientAuth),
+    ];
+    for (name, usage) in usages {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+        params.extended_key_usages = vec![usage];
+        let key = key();
+        let cert = params.signed_by(&key, &ca).expect("signed");
+        // Without a name before them they are called as the docker CLI looks for them.
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}-") };
+        write(&format!("{prefix}cert.pem"), &cert.pem());
+        write(&format!("{prefix}key.pem"), &key.serialize_pem());
+    }
+}
+
+/// `docker …`, nothing of this machine's settings; none where it is not installed.
+async fn docker(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
+    let mut command = tokio::process::Command::new("docker");
+    command.args(arguments).env_clear().env("HOME", folder).env("DOCKER_CONFIG", folder);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("DOCKER_CERT_PATH", folder).kill_on_drop(true);
+    let Ok(output) = command.output().await else {
+        println!("skipped: no docker CLI");
+        return None;
+    };
+    let text = [output.stdout, output.stderr].concat();
+    Some((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tcp_a_certificate_or_a_token_lets_in_and_nothing_else_does() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    authority(folder.path());
+    std::fs::write(file("tokens"), "0123456789abcdefghij\n").expect("written");
+    std::fs::set_permissions(file("tokens"), PermissionsExt::from_mode(0o600)).expect("private");
+    let host = Host::with(vec![
+        "--api-addr=127.0.0.1:0".to_owned(),
+        format!("--api-tls-cert={}", file("server-cert.pem")),
+        format!("--api-tls-key={}", file("server-key.pem")),
+        format!("--api-tls-client-ca={}", file("ca.pem")),
+        format!("--api-tokens={}", file("tokens")),
+    ])
+    .await;
+    let address = format!("tcp://{}", host.remote.expect("a port"));
+    let ask = ["-H", &address, "version", "--format", "{{.Server.Version}}"];
+    let with_certificate = [&["--tlsverify"], &ask[..]].concat();
+    let Some((fine, text)) = docker(folder.path(), &with_certificate).await else { return };
+    assert!(fine && text.trim() == "20.10", "{text}");
+
+    // A token instead: the CLI sends the headers of its settings.
+    std::fs::remove_file(file("cert.pem")).expect("gone");
+    std::fs::remove_file(file("key.pem")).expect("gone");
+    let ca = file("ca.pem");
+    let with_ca = [&["--tlsverify", "--tlscacert", &ca], &ask[..]].concat();
+    let (fine, text) = docker(folder.path(), &with_ca).await.expect("docker is there");
+    assert!(!fine && text.contains("a client certificate or a token is needed"), "{text}");
+    let headers = json!({"HttpHeaders": {"Authorization": "Bearer 0123456789abcdefghij"}});
+    std::fs::write(file("config.json"), headers.to_string()).expect("written");
+    let (fine, text) = docker(folder.path(), &with_ca).await.expect("docker is there");
+    assert!(fine && text.trim() == "20.10", "{text}");
+
+    let plain = docker(folder.path(), &ask).await.expect("docker is there");
+    assert!(!plain.0, "no plain text: {}", plain.1);
+}
+
+#[tokio::test]
+async fn a_file_of_tokens_that_others_may_read_is_refused() {
+    let folder = tempfile::tempdir().expect("a directory");
+    authority(folder.path());
+    let file = |name: &str| folder.path().join(name);
+    std::fs::write(file("tokens"), "0123456789abcdefghij\n").expect("written");
+    std::fs::set_permissions(file("tokens"), PermissionsExt::from_mode(0o644)).expect("public");
+    let api = agent::config::TcpApi {
+        address: "127.0.0.1:0".parse().expect("an address"),
+        cert: file("server-cert.pem"),
+        key: file("server-key.pem"),
+        client_ca: None,
+        tokens: Some(file("tokens")),
+    };
+    let refused = TcpServer::bind(api).await.err().expect("refused").to_string();
+    assert!(refused.contains("tokens: others may read or write it; chmod 600"), "{refused}");
 }

@@ -16,12 +16,15 @@ use crate::api::cluster::{
 use crate::leader::Clock;
 use crate::log::{self, Log};
 use crate::sessions::{self, OPEN_TIMEOUT, Sessions};
+use crate::transport::Pool;
 
 /// The API's [`Cluster`] on a manager.
 pub struct LiveCluster {
     pub log: Log<State>,
     pub sessions: Arc<Sessions>,
     pub clock: Arc<Clock>,
+    /// Connections to the other managers.
+    pub pool: Arc<Pool>,
 }
 
 impl Cluster for LiveCluster {
@@ -97,22 +100,25 @@ impl Cluster for LiveCluster {
         request: StreamRequest,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>> {
         async move {
-            let opened = self.sessions.open(node, request).await;
+            let leadership = self.log.leadership();
+            let elsewhere = leadership.leader.filter(|leader| leader.node != self.log.node());
+            let opened = match elsewhere {
+                Some(leader) => sessions::open_at(&self.pool, &leader, node, &request).await,
+                None => self.sessions.open(node, request).await,
+            };
             let stream = opened.map_err(|error| match error {
                 sessions::StreamError::NotConnected(_) => StreamError::NotConnected,
                 sessions::StreamError::Timeout(_) => {
                     let waited_ms = u64::try_from(OPEN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
                     StreamError::Timeout { waited_ms }
                 }
-                sessions::StreamError::Malformed(_) => {
+                sessions::StreamError::Malformed(_) | sessions::StreamError::Relay(_) => {
                     StreamError::Broken { why: error.to_string() }
                 }
             })?;
-            // Nothing is sent to the engine; holding the input open would leave it waiting.
-            drop(stream.input);
             let body = stream.output.into_data_stream();
             let body = body.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();
-            Ok(NodeStream { head: stream.head, body })
+            Ok(NodeStream { head: stream.head, input: stream.input, body })
         }
         .boxed()
     }

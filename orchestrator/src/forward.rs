@@ -16,6 +16,7 @@ use orchestrator_core::State;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower::ServiceExt as _;
 
+use crate::api::containers::is_of_container;
 use crate::log::{Leader, Leadership, Log};
 use crate::transport::{CallError, Lane, Pool, Target};
 
@@ -36,6 +37,10 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
     Router::new().fallback(move |request: Request| {
         let (log, pool, api) = (log.clone(), pool.clone(), api.clone());
         async move {
+            // Of a container's node, which any manager can ask.
+            if is_of_container(request.uri().path()) {
+                return answer(api, request).await;
+            }
             let deadline = Instant::now() + LEADER_WAIT;
             let mut request = request;
             loop {

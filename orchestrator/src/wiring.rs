@@ -22,14 +22,19 @@ pub fn start(manager: &Manager) -> Routes {
     let silence = Millis(DEFAULT_HEARTBEAT.0 * HEARTBEAT_LIMIT);
     let (settings, known) = watch::channel(Settings { heartbeat: DEFAULT_HEARTBEAT, silence });
     let (sessions, events) = Sessions::new(told, known);
-    let cluster =
-        LiveCluster { log: log.clone(), sessions: sessions.clone(), clock: clock.clone() };
+    let cluster = LiveCluster {
+        log: log.clone(),
+        sessions: sessions.clone(),
+        clock: clock.clone(),
+        pool: manager.pool.clone(),
+    };
     let api = Api::new(Arc::new(cluster)).router();
     let leader = LeaderLoop { log: log.clone(), events, leadership, settings, clock };
     tokio::spawn(leader.run());
     Routes {
+        managers: forward::managers(log.clone(), api.clone())
+            .merge(sessions::for_managers(sessions.clone())),
         nodes: sessions::routes(sessions),
-        managers: forward::managers(log.clone(), api.clone()),
         local: forward::local(log, manager.pool.clone(), api),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! The swarm part goes to the manager of this host, everything else to the engine, byte for byte: streams,
 //! upgrades and half-closed connections included. A few answers are put together from both. Read `route`
-//! for who answers what, `pass` for how requests are handed on, `merge` for answers made of two.
+//! for who answers what, `pass` for how requests are handed on, `merge` for answers made of two, `tcp`
+//! for clients elsewhere.
 
 mod merge;
 mod pass;
 mod reply;
 mod route;
+mod tcp;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -23,6 +25,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::api::{InitRequest, JoinBody};
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,11 +36,15 @@ use crate::membership::{Force, Membership, MembershipError};
 
 use reply::{Answer, message};
 use route::{Asked, Who};
+use tcp::Door;
+pub use tcp::{TcpError, TcpServer};
 
 /// The largest body that is read here instead of being passed on, bytes.
 const MAX_BODY: usize = 4 << 20;
 /// How long open requests may go on when the agent stops.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long the engine may take to say whether it has a container.
+const LOOK: Duration = Duration::from_secs(10);
 /// Groups whose members may use the socket, the first that exists.
 const GROUPS: [&str; 2] = ["swarmctl", "docker"];
 
@@ -92,18 +99,27 @@ impl Socket {
                     }
                 },
             };
-            connections.spawn(self.clone().connection(stream, stop.clone()));
+            connections.spawn(self.clone().connection(stream, Door::Open, stop.clone()));
         }
         connections.close();
         // Streams (logs, exec) would go on for ever.
         let _ = tokio::time::timeout(GRACE, connections.wait()).await;
     }
 
-    async fn connection(self: Arc<Self>, stream: UnixStream, stop: CancellationToken) {
+    async fn connection<S>(self: Arc<Self>, stream: S, door: Door, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let socket = self.clone();
-        let service = service_fn(move |request| {
-            let socket = socket.clone();
-            async move { Ok::<_, std::convert::Infallible>(socket.answer(request).await) }
+        let door = Arc::new(door);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let (socket, door) = (socket.clone(), door.clone());
+            async move {
+                Ok::<_, std::convert::Infallible>(match door.check(request.headers_mut()) {
+                    Ok(()) => socket.answer(request).await,
+                    Err(refusal) => refusal,
+                })
+            }
         });
         let mut http = hyper::server::conn::http1::Builder::new();
         http.preserve_header_case(true).timer(TokioTimer::new());
@@ -165,12 +181,31 @@ impl Socket {
             Who::NetworkCreate => self.create_network(asked, request).await,
             Who::Network => self.network(asked, request).await,
             Who::Distribution => self.distribution(asked, request).await,
+            Who::Container => match self.manager() {
+                Ok(manager) if !self.has(&asked.path).await => {
+                    pass::on(&manager, &asked.path, request).await
+                }
+                Ok(_) | Err(_) => self.to_engine(asked, request).await,
+            },
+            Who::Exec => match self.manager() {
+                Ok(manager) => pass::on(&manager, &asked.path, request).await,
+                Err(_) => self.to_engine(asked, request).await,
+            },
             Who::Manager => {
                 let manager = self.manager()?;
                 pass::on(&manager, &asked.path, request).await
             }
             Who::Engine => self.to_engine(asked, request).await,
         }
+    }
+
+    /// Whether this host's engine has the container that a path names, or cannot say.
+    async fn has(&self, path: &str) -> bool {
+        let path = path.split('?').next().unwrap_or("");
+        let id = path.split('/').filter(|w| !w.is_empty()).nth(1).unwrap_or("");
+        let look = format!("/containers/{id}/json");
+        let found = self.engine.call(http::Method::GET, &look, None, LOOK).await;
+        !matches!(found, Err(error) if error.is_not_found())
     }
 
     /// Hands a request to the engine, in a version that it speaks.

@@ -19,6 +19,9 @@ pub enum Who {
     Network,
     /// Asks a registry for an image.
     Distribution,
+    /// Names one container, or an exec in one: on this host's engine, else wherever it runs.
+    Container,
+    Exec,
     /// The cluster's part of the API.
     Manager,
     /// Everything else.
@@ -114,6 +117,9 @@ pub fn who(method: &Method, path: &str) -> Who {
         ["networks", "create"] if post => Who::NetworkCreate,
         ["networks", _] if get || method == Method::DELETE => Who::Network,
         ["distribution", .., "json"] if get => Who::Distribution,
+        ["containers", "json" | "create" | "prune"] => Who::Engine,
+        ["containers", _, ..] => Who::Container,
+        ["exec", id, ..] if id.contains('.') => Who::Exec,
         [first, ..] if CLUSTER.contains(&first) => Who::Manager,
         _ => Who::Engine,
     }
@@ -221,6 +227,11 @@ mod tests {
             (&post, "/networks/prune", Who::Engine),
             (&get, "/distribution/team/web:1/json", Who::Distribution),
             (&get, "/containers/json", Who::Engine),
+            (&post, "/containers/create", Who::Engine),
+            (&get, "/containers/4f/json", Who::Container),
+            (&delete, "/containers/4f", Who::Container),
+            (&post, "/exec/4f/start", Who::Engine),
+            (&post, "/exec/4f.node/start", Who::Exec),
             (&post, "/build", Who::Engine),
             (&post, "/session", Who::Engine),
             (&get, "/", Who::Engine),

@@ -111,7 +111,7 @@ async fn attempt(client: &Client, args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/containers/{}/exec", encoded(&place.container));
     let made: Made = match client.post(&path, &body).await {
         Ok(made) => made,
-        Err(error) => return Err(place.elsewhere(error)),
+        Err(error) => return Err(place.unknown(error)),
     };
     let start = format!("/exec/{}/start", made.id);
     let how = json!({"Detach": args.detach, "Tty": args.tty});
@@ -248,13 +248,11 @@ async fn of_task(client: &Client, name: &str, task: &Task) -> anyhow::Result<Pla
 }
 
 impl Place {
-    /// The engine of this host does not know the container: perhaps because it is another host's.
-    fn elsewhere(&self, error: CallError) -> anyhow::Error {
+    /// Managers reach every node's containers, so one that is not found is gone.
+    fn unknown(&self, error: CallError) -> anyhow::Error {
         match &self.task {
             Some((name, host)) if error.is_not_found() => anyhow::anyhow!(
-                "{name} runs on {host}, and the API at this address does not reach containers \
-                 there; run the command on {host}: swarmctl exec {} …",
-                self.container.get(..12).unwrap_or(&self.container)
+                "the container of {name} on {host} is gone; what runs now: swarmctl ps"
             ),
             _ if error.is_not_found() => anyhow::anyhow!(
                 "{error}; there is no such task or service either (swarmctl ps, service ls)"

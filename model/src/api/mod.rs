@@ -38,7 +38,7 @@ pub use watch::*;
 use crate::object::Version;
 
 /// The newest Docker API version that is spoken.
-pub const API_VERSION: &str = "1.47";
+pub const API_VERSION: &str = "1.51";
 
 /// The oldest one that is understood.
 pub const MIN_API_VERSION: &str = "1.24";

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`command`] (what can happen), [`state`] (what is, and how a command
 //! changes it), [`check`] (which specs are accepted), [`fit`] (which nodes may run a task), [`plan`] (what should happen next),
-//! [`project`] (what each node is told). The leader's loop in the shell is: apply the log, plan on
+//! [`project`] (what each node is told), [`progress`] (how far a service is). The leader's loop in the shell is: apply the log, plan on
 //! the state, propose what the plan says, send each node what changed for it.
 //!
 //! Deliberately absent: input and output, clocks, randomness, timers, logging. Times come in with
@@ -13,6 +13,7 @@ pub mod command;
 pub mod constraint;
 pub mod fit;
 pub mod plan;
+pub mod progress;
 pub mod project;
 pub mod state;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use model::NodeId;
 use model::wire::session::{StreamHead, StreamRequest};
 use orchestrator_core::command::{Applied, Batch};
 use orchestrator_core::state::State;
+use tokio::sync::mpsc;
 
 /// The cluster as the API sees it.
 pub trait Cluster: Send + Sync + 'static {
@@ -83,6 +84,9 @@ impl Reachability {
 /// The answer of a node's engine.
 pub struct NodeStream {
     pub head: StreamHead,
+    /// Bytes for the engine: as many of the request's body as its `content-length` says, then, once
+    /// the engine has switched to a raw stream, its input. Dropping it ends that half.
+    pub input: mpsc::Sender<Bytes>,
     /// The body, as it comes. Dropping it ends the request.
     pub body: BoxStream<'static, std::io::Result<Bytes>>,
 }

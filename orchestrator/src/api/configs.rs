@@ -10,7 +10,7 @@ use orchestrator_core::command::Command;
 use super::error::{ApiError, json};
 use super::filter::Filters;
 use super::request::{Body, Params};
-use super::{Api, lookup, render};
+use super::{Api, lookup, page, render};
 
 const FILTERS: &[&str] = &["id", "label", "name", "names"];
 
@@ -19,7 +19,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let state = api.read().await?;
     let configs = state.configs().filter(|config| wanted(config, &filters));
     let configs = configs.map(|config| render::config(config));
-    Ok(json(StatusCode::OK, &configs.collect::<Vec<_>>()))
+    page::list(&params, configs, |shown| &shown.id)
 }
 
 fn wanted(config: &Config, filters: &Filters) -> bool {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use model::api::{API_VERSION, EXACT_STATES_HEADER, MIN_API_VERSION};
 use tower::ServiceExt as _;
 
+use super::encode::Wishes;
 use super::error::{self, ApiError};
 
 /// Serves `inner` with and without a version in front of its paths.
@@ -20,13 +21,14 @@ pub(super) fn serve(inner: Router) -> Router {
 
 async fn answer(inner: Router, request: Request) -> Response {
     let ours = is_own_client(request.headers());
+    let wishes = Wishes::of(request.method(), request.headers());
     let response = match prepare(request).await {
         Ok(request) => run(inner, request).await,
         Err(error) => error.into_response(),
     };
     let mut response = match response.extensions().get::<ApiError>() {
         Some(refused) => error::body(refused, !ours),
-        None => response,
+        None => wishes.grant(response).await,
     };
     let headers = response.headers_mut();
     headers.insert("api-version", HeaderValue::from_static(API_VERSION));
@@ -117,13 +119,13 @@ mod tests {
     #[test]
     fn the_version_in_a_path_is_checked_and_taken_off() {
         assert_eq!(stripped("/v1.24/services?status=1"), "/services?status=1");
-        assert_eq!(stripped("/v1.47/services"), "/services");
+        assert_eq!(stripped("/v1.51/services"), "/services");
         assert_eq!(stripped("/services"), "/services");
         assert_eq!(stripped("/volumes/v1.41"), "/volumes/v1.41");
         assert_eq!(stripped("/v1.41"), "/");
         assert_eq!(
             stripped("/v1.99/services"),
-            "client version 1.99 is too new. Maximum supported API version is 1.47"
+            "client version 1.99 is too new. Maximum supported API version is 1.51"
         );
         assert_eq!(
             stripped("/v1.11/services"),

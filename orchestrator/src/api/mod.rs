@@ -8,12 +8,14 @@
 //! `request` and `filter` (what clients send), `render` (what they get), then a file for each
 //! kind of object.
 //!
-//! Deliberately absent: `/_ping`, `/info` and everything that a single engine answers. The agent's
-//! socket serves those and puts [`/_swarm/info`](swarm) into the engine's `/info`.
+//! Deliberately absent: `/_ping`, `/info` and everything that a single engine answers, but for
+//! [`containers`] of other nodes. The agent's socket serves those and puts [`/_swarm/info`](swarm) into the engine's `/info`.
 
 pub mod cluster;
 mod configs;
+pub(crate) mod containers;
 mod dashboard;
+mod encode;
 mod error;
 mod events;
 mod explain;
@@ -24,6 +26,7 @@ mod logs;
 mod lookup;
 mod networks;
 mod nodes;
+mod page;
 mod progress;
 mod render;
 mod request;
@@ -38,7 +41,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use model::api::TlsInfo;
 use orchestrator_core::command::{Batch, Command, Response};
 use orchestrator_core::state::State;
@@ -108,6 +111,9 @@ impl Api {
             .route("/swarm/init", post(swarm::already_part))
             .route("/swarm/join", post(swarm::already_part))
             .route("/_swarm/info", get(swarm::info))
+            .route("/containers/{id}", any(containers::of_container))
+            .route("/containers/{id}/{*rest}", any(containers::of_container_below))
+            .route("/exec/{id}/{*rest}", any(containers::of_exec))
             .route("/events", get(events::list))
             .route("/watch", get(watch::list))
             .route("/explain/{kind}/{id}", get(explain::any))

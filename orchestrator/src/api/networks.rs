@@ -13,7 +13,7 @@ use orchestrator_core::state;
 use super::error::{ApiError, json};
 use super::filter::Filters;
 use super::request::{Body, Params};
-use super::{Api, lookup, render};
+use super::{Api, lookup, page, render};
 
 const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
 
@@ -29,7 +29,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
             && dangling.is_none_or(|asked| asked != is_used(&state, network))
     });
     let networks = networks.map(|network| render::network(network));
-    Ok(json(StatusCode::OK, &networks.collect::<Vec<_>>()))
+    page::list(&params, networks, |shown| &shown.id)
 }
 
 fn wanted(network: &Network, filters: &Filters) -> bool {

@@ -10,7 +10,7 @@ use orchestrator_core::command::{Command, Force};
 use super::error::{ApiError, json};
 use super::filter::Filters;
 use super::request::{Body, Params};
-use super::{Api, lookup, render};
+use super::{Api, lookup, page, render};
 
 const FILTERS: &[&str] = &["id", "label", "membership", "name", "node.label", "role"];
 
@@ -22,7 +22,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     let (members, tls_info) = (api.0.cluster.members(), api.tls_info(&state));
     let nodes = state.nodes().filter(|node| wanted(node, &filters));
     let nodes = nodes.map(|node| render::node(node, &members, &tls_info));
-    Ok(json(StatusCode::OK, &nodes.collect::<Vec<_>>()))
+    page::list(&params, nodes, |shown| &shown.id)
 }
 
 /// Every node that has joined is an accepted member; there are no others.

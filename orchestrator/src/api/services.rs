@@ -11,7 +11,7 @@ use orchestrator_core::command::{self, Command, RegistryAuth, ServiceChange};
 use super::error::{ApiError, json};
 use super::filter::Filters;
 use super::request::{Body, Params, registry_auth};
-use super::{Api, lookup, render};
+use super::{Api, lookup, page, render};
 
 const FILTERS: &[&str] = &["id", "label", "mode", "name", "runtime"];
 const MODES: &[&str] = &["global", "global-job", "replicated", "replicated-job"];
@@ -33,7 +33,7 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
         }
         shown
     });
-    Ok(json(StatusCode::OK, &services.collect::<Vec<_>>()))
+    page::list(&params, services, |shown| &shown.id)
 }
 
 fn wanted(service: &Service, filters: &Filters) -> bool {

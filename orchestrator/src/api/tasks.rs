@@ -17,7 +17,7 @@ use super::filter::Filters;
 use super::front::is_own_client;
 use super::render::{self, States, TaskView};
 use super::request::Params;
-use super::{Api, lookup};
+use super::{Api, lookup, page};
 
 const FILTERS: &[&str] =
     &["_up-to-date", "desired-state", "id", "label", "name", "node", "runtime", "service"];
@@ -39,7 +39,7 @@ pub(super) async fn list(
         .into_values()
         .filter(|task| wanted(&state, task, &filters) && is_as_current(&state, task, up_to_date))
         .map(|task| view.show(task));
-    Ok(json(StatusCode::OK, &tasks.collect::<Vec<_>>()))
+    page::list(&params, tasks, |shown| &shown.id)
 }
 
 /// In whose words the client wants states.

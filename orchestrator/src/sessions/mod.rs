@@ -22,8 +22,8 @@ use model::wire::session::TaskReport;
 use tokio::sync::{mpsc, watch};
 
 pub use outbox::Outbox;
-pub use serve::{Settings, routes};
-pub use streams::{OPEN_TIMEOUT, Stream, StreamError, Streams};
+pub use serve::{Settings, for_managers, routes};
+pub use streams::{OPEN_TIMEOUT, Stream, StreamError, Streams, open_at};
 
 /// How many events may wait for the leader loop before sessions stop reading.
 const EVENTS: usize = 4096;

@@ -44,6 +44,14 @@ pub fn routes(sessions: Arc<Sessions>) -> Router {
         .with_state(sessions)
 }
 
+/// What managers ask of the one that has the sessions.
+pub fn for_managers(sessions: Arc<Sessions>) -> Router {
+    Router::new()
+        .route(&format!("{}/{{node}}", streams::RELAY), post(streams::relay))
+        .layer(axum::extract::DefaultBodyLimit::disable())
+        .with_state(sessions)
+}
+
 async fn session(State(sessions): State<Arc<Sessions>>, peer: Peer, body: Body) -> Response {
     let (chunks, receiver) = mpsc::channel(CHUNKS);
     tokio::spawn(async move {

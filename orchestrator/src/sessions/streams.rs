@@ -3,6 +3,10 @@
 //! The manager sends `Open`, the agent answers with `POST /stream/{id}`; the first frame of that
 //! request's body is the engine's answer head, what follows are the answer's bytes. The answer's
 //! body of our side carries bytes for the engine (an exec's input).
+//!
+//! Agents are connected to the leader. Another manager opens a stream through it, with the same
+//! frames: `POST /node-stream/{node}`, the first frame of whose body is the request ([`relay`],
+//! [`open_at`]).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,19 +20,28 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use model::NodeId;
-use model::wire::frame::Decoder;
+use model::wire::frame::{Decoder, encode};
 use model::wire::session::{FromManager, StreamHead, StreamRequest};
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Sessions;
-use crate::transport::Peer;
+use crate::log::Leader;
+use crate::transport::{Lane, Peer, Pool, Target};
 
-/// How long an agent and its engine may take to the head of the answer.
+/// How long an agent may take to open a stream, and an engine to the head of an answer to a GET.
+/// Other requests (stop, wait) take as long as the client waits.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Chunks towards the engine that may wait.
 const CHUNKS: usize = 16;
+
+/// Where a leader opens streams for other managers.
+pub(super) const RELAY: &str = "/node-stream";
+
+/// How much of a refusal's text is kept, bytes.
+const MAX_REFUSAL: usize = 4096;
 
 /// Why a stream could not be opened. The request was not carried out, unless it timed out.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +52,9 @@ pub enum StreamError {
     Timeout(NodeId),
     #[error("node {0} answered something that is not understood")]
     Malformed(NodeId),
+    /// The manager that has the node's session could not pass the request on.
+    #[error("{0}")]
+    Relay(String),
 }
 
 /// An open stream.
@@ -74,28 +90,118 @@ impl Sessions {
     pub async fn open(&self, node: NodeId, request: StreamRequest) -> Result<Stream, StreamError> {
         let outbox = self.outbox(node).ok_or(StreamError::NotConnected(node))?;
         let (stream, opened) = self.streams.expect(node);
+        let is_get = request.method == "GET";
         outbox.send(FromManager::Open { stream, request });
+        let waiting = Forget { streams: &self.streams, stream };
+        let ends = tokio::time::timeout(OPEN_TIMEOUT, opened).await;
+        drop(waiting);
+        let ends = ends
+            .map_err(|_| StreamError::Timeout(node))?
+            .map_err(|_| StreamError::NotConnected(node))?;
         let head = async {
-            let ends = opened.await.map_err(|_| StreamError::NotConnected(node))?;
-            let mut body = ends.body.into_data_stream();
-            let mut decoder = Decoder::<StreamHead>::default();
-            loop {
-                let frame = decoder.next_frame().map_err(|_| StreamError::Malformed(node))?;
-                if let Some(head) = frame {
-                    let rest = futures_util::stream::iter([Ok(Bytes::from(decoder.into_rest()))]);
-                    let output = Body::from_stream(rest.chain(body));
-                    return Ok(Stream { head, output, input: ends.input });
-                }
-                match body.next().await {
-                    Some(Ok(bytes)) => decoder.push(&bytes),
-                    Some(Err(_)) | None => return Err(StreamError::Malformed(node)),
-                }
+            match first_frame(ends.body).await {
+                Some((head, output)) => Ok(Stream { head, output, input: ends.input }),
+                None => Err(StreamError::Malformed(node)),
             }
         };
-        let outcome = tokio::time::timeout(OPEN_TIMEOUT, head).await;
-        self.streams.forget(stream);
-        outcome.unwrap_or(Err(StreamError::Timeout(node)))
+        if is_get {
+            let head = tokio::time::timeout(OPEN_TIMEOUT, head).await;
+            head.unwrap_or(Err(StreamError::Timeout(node)))
+        } else {
+            head.await
+        }
     }
+}
+
+/// Forgets a stream that is waited for, also when the waiting is given up.
+struct Forget<'a> {
+    streams: &'a Streams,
+    stream: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.streams.forget(self.stream);
+    }
+}
+
+/// The first frame of a body, and what follows it.
+async fn first_frame<T: DeserializeOwned>(body: Body) -> Option<(T, Body)> {
+    let mut body = body.into_data_stream();
+    let mut decoder = Decoder::<T>::default();
+    loop {
+        if let Some(frame) = decoder.next_frame().ok()? {
+            let rest = futures_util::stream::iter([Ok(Bytes::from(decoder.into_rest()))]);
+            return Some((frame, Body::from_stream(rest.chain(body))));
+        }
+        decoder.push(&body.next().await?.ok()?);
+    }
+}
+
+/// Opens a stream through the manager that leads.
+///
+/// # Errors
+/// As [`StreamError`] says.
+pub async fn open_at(
+    pool: &Arc<Pool>,
+    leader: &Leader,
+    node: NodeId,
+    request: &StreamRequest,
+) -> Result<Stream, StreamError> {
+    let relay = |why: String| StreamError::Relay(format!("the leading manager: {why}"));
+    let target =
+        Target { node: Some(leader.node), address: leader.address.clone(), lane: Lane::Streams };
+    let first = encode(request).map_err(|e| relay(e.to_string()))?;
+    let (input, chunks) = mpsc::channel(CHUNKS);
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))]);
+    let body = Body::from_stream(first.chain(ReceiverStream::new(chunks).map(Ok)));
+    let path = format!("{RELAY}/{node}");
+    let call = axum::http::Request::post(path).body(body).map_err(|e| relay(e.to_string()))?;
+    let answer = pool.send(&target, call).await.map_err(|e| relay(e.to_string()))?;
+    let status = answer.status();
+    let body = Body::new(answer.into_body());
+    if status != StatusCode::OK {
+        let text = axum::body::to_bytes(body, MAX_REFUSAL).await.unwrap_or_default();
+        return Err(StreamError::Relay(String::from_utf8_lossy(&text).into_owned()));
+    }
+    match first_frame(body).await {
+        Some((head, output)) => Ok(Stream { head, output, input }),
+        None => Err(StreamError::Malformed(node)),
+    }
+}
+
+/// `POST /node-stream/{node}`, from a manager that does not lead.
+pub(super) async fn relay(
+    State(sessions): State<Arc<Sessions>>,
+    Path(node): Path<NodeId>,
+    body: Body,
+) -> Response {
+    let Some((request, rest)) = first_frame::<StreamRequest>(body).await else {
+        return (StatusCode::BAD_REQUEST, "no request came").into_response();
+    };
+    let stream = match sessions.open(node, request).await {
+        Ok(stream) => stream,
+        Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    };
+    let Ok(head) = encode(&stream.head) else {
+        return (StatusCode::BAD_GATEWAY, "the engine's answer is too large").into_response();
+    };
+    let input = stream.input;
+    tokio::spawn(async move {
+        let mut rest = rest.into_data_stream();
+        loop {
+            tokio::select! {
+                chunk = rest.next() => match chunk {
+                    Some(Ok(bytes)) => if input.send(bytes).await.is_err() { return },
+                    // The end of one half; the engine is told so by letting go of the input.
+                    Some(Err(_)) | None => return,
+                },
+                () = input.closed() => return,
+            }
+        }
+    });
+    let head = futures_util::stream::iter([Ok(Bytes::from(head))]);
+    Response::new(Body::from_stream(head.chain(stream.output.into_data_stream())))
 }
 
 impl Streams {

@@ -34,11 +34,13 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// How much of a refusal's text is kept.
 const MAX_REFUSAL: usize = 4096;
 
-/// What a connection is for. Raft has its own, so that nothing bulky stands before a heartbeat.
+/// What a connection is for. Raft has its own, so that nothing bulky stands before a heartbeat; so
+/// have streams of containers, so that one nobody reads does not stand before requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     Raft,
     Api,
+    Streams,
 }
 
 /// A manager to talk to.
@@ -229,7 +231,7 @@ async fn dial(identity: &Identity, target: &Target) -> Result<SendRequest<Body>,
             .keep_alive_timeout(Duration::from_millis(1500))
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20),
-        Lane::Api => builder
+        Lane::Api | Lane::Streams => builder
             .keep_alive_interval(Duration::from_secs(2))
             .keep_alive_timeout(Duration::from_secs(4))
             .initial_stream_window_size(256 << 10)

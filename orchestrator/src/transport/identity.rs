@@ -123,7 +123,7 @@ impl Identity {
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
         config.alpn_protocols = match lane {
             Lane::Raft => vec![ALPN_RAFT.to_vec()],
-            Lane::Api => vec![ALPN_H2.to_vec()],
+            Lane::Api | Lane::Streams => vec![ALPN_H2.to_vec()],
         };
         Ok(Arc::new(config))
     }

@@ -1,8 +1,12 @@
 //! What clients need of each answer: status, type, which fields are there and which are not.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, header};
+use axum::response::Response;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use crate::client::{Client, service};
 
@@ -313,16 +317,67 @@ async fn the_swarm_shows_tokens_and_rotates_them() {
     assert!(!client.get("/_swarm/info").await.text.contains("SWMTKN"));
 }
 
+/// Every request of the swarm part, with a body where one is needed.
+fn everything() -> Vec<(&'static str, &'static str, Value)> {
+    let (none, network) = (Value::Null, json!({"Name": "front", "Driver": "overlay"}));
+    let secret = json!({"Name": "key", "Data": "c2VjcmV0"});
+    vec![
+        ("GET", "/services", none.clone()),
+        ("POST", "/services/create", service("web")),
+        ("GET", "/services/web", none.clone()),
+        ("POST", "/services/web/update?version=1", service("web")),
+        ("POST", "/services/web/update?version=1&rollback=previous", service("web")),
+        ("DELETE", "/services/web", none.clone()),
+        ("GET", "/services/web/logs?stdout=1&follow=1", none.clone()),
+        ("GET", "/services/web/progress", none.clone()),
+        ("GET", "/tasks", none.clone()),
+        ("GET", "/tasks/web.1", none.clone()),
+        ("GET", "/tasks/web.1/logs?stdout=1&follow=1", none.clone()),
+        ("GET", "/nodes", none.clone()),
+        ("GET", "/nodes/m1", none.clone()),
+        ("POST", "/nodes/m1/update?version=1", json!({"Role": "manager", "Availability": "drain"})),
+        ("DELETE", "/nodes/m1?force=1", none.clone()),
+        ("GET", "/networks", none.clone()),
+        ("POST", "/networks/create", network),
+        ("GET", "/networks/front", none.clone()),
+        ("DELETE", "/networks/front", none.clone()),
+        ("GET", "/secrets", none.clone()),
+        ("POST", "/secrets/create", secret.clone()),
+        ("GET", "/secrets/key", none.clone()),
+        ("POST", "/secrets/key/update?version=1", secret.clone()),
+        ("DELETE", "/secrets/key", none.clone()),
+        ("GET", "/configs", none.clone()),
+        ("POST", "/configs/create", secret.clone()),
+        ("GET", "/configs/key", none.clone()),
+        ("POST", "/configs/key/update?version=1", secret),
+        ("DELETE", "/configs/key", none.clone()),
+        ("GET", "/swarm", none.clone()),
+        ("POST", "/swarm/update?version=1", json!({"Name": "default"})),
+        ("POST", "/swarm/update?version=1&rotateWorkerToken=1", json!({"Name": "default"})),
+        ("GET", "/swarm/unlockkey", none.clone()),
+        ("GET", "/watch?since=0", none.clone()),
+        ("GET", "/explain/service/web", none.clone()),
+        ("GET", "/stacks", none.clone()),
+        ("GET", "/stacks/demo/services", none.clone()),
+        ("POST", "/stacks/demo", json!({})),
+        ("DELETE", "/stacks/demo", none),
+    ]
+}
+
 #[tokio::test]
 async fn without_a_leader_everything_but_info_is_a_503_that_says_so() {
     let client = Client::new(0);
+    client.create(&service("web")).await;
     *client.cluster.leaderless.lock().expect("no panic") = true;
-    for path in ["/nodes", "/services", "/tasks", "/swarm"] {
-        let refused = client.get(path).await;
-        assert_eq!(refused.status, 503);
+    for (method, path, body) in everything() {
+        let body = (!body.is_null()).then_some(&body);
+        let asked = client.request(method, path, body);
+        let refused = tokio::time::timeout(Duration::from_secs(20), asked).await;
+        let refused = refused.unwrap_or_else(|_| panic!("{method} {path} hangs"));
+        assert_eq!(refused.status, 503, "{method} {path}: {}", refused.text);
         assert!(refused.message().contains("does not have a leader"), "{}", refused.text);
     }
-    assert_eq!(client.post("/services/create", &service("web")).await.status, 503);
+    assert_eq!(client.get("/containers/nosuch/json").await.status, 404, "as an engine's own");
     assert!(client.get("/_swarm/info").await.ok()["Error"].as_str().is_some_and(|e| !e.is_empty()));
 }
 
@@ -344,4 +399,71 @@ async fn messages_are_dockers_for_dockers_clients_and_plain_for_ours() {
         .expect("a request");
     let refused = client.send(request).await;
     assert!(!refused.message().contains("rpc error"), "{}", refused.text);
+}
+
+/// A GET with one more header.
+async fn get_with(client: &Client, path: &str, name: header::HeaderName, value: &str) -> Response {
+    let request = Request::get(path).header(name, value).body(Body::empty()).expect("a request");
+    client.router.clone().oneshot(request).await.expect("never fails")
+}
+
+#[tokio::test]
+async fn an_answer_that_the_client_has_is_not_sent_again() {
+    let client = Client::new(0);
+    let first = get_with(&client, "/services", header::IF_NONE_MATCH, "\"other\"").await;
+    assert_eq!(first.status(), 200);
+    let tag = first.headers()[header::ETAG].to_str().expect("text").to_owned();
+    let again = get_with(&client, "/v1.41/services", header::IF_NONE_MATCH, &tag).await;
+    assert_eq!(again.status(), 304);
+    assert_eq!(again.headers()[header::ETAG], tag.as_str());
+    assert!(axum::body::to_bytes(again.into_body(), 99).await.expect("a body").is_empty());
+    client.create(&service("web")).await;
+    let changed = get_with(&client, "/services", header::IF_NONE_MATCH, &tag).await;
+    assert_eq!(changed.status(), 200);
+    assert_ne!(changed.headers()[header::ETAG], tag.as_str());
+}
+
+#[tokio::test]
+async fn long_answers_are_compressed_for_who_accepts_it() {
+    let client = Client::new(0);
+    client.create(&service("web")).await;
+    let plain = client.get("/tasks").await;
+    assert!(plain.bytes.len() > 1_024);
+    let packed = get_with(&client, "/tasks", header::ACCEPT_ENCODING, "gzip").await;
+    assert_eq!(packed.headers()[header::CONTENT_ENCODING], "gzip");
+    let bytes = axum::body::to_bytes(packed.into_body(), 1 << 20).await.expect("a body");
+    assert!(bytes.len() < plain.bytes.len());
+    assert_eq!(&bytes[..2], [0x1f, 0x8b], "the mark of gzip");
+    let watch = get_with(&client, "/watch?since=0", header::ACCEPT_ENCODING, "gzip").await;
+    assert_eq!(watch.headers()[header::CONTENT_ENCODING], "gzip");
+}
+
+#[tokio::test]
+async fn a_list_comes_in_parts_when_parts_are_asked_for() {
+    let client = Client::new(2);
+    client.create(&service("web")).await;
+    client.create(&service("db")).await;
+    for (list, all) in [("/tasks", 4), ("/nodes", 3), ("/services", 2)] {
+        let whole = client.get(list).await.ok();
+        assert_eq!(whole.as_array().map(Vec::len), Some(all), "{list}");
+        let (mut parts, mut after) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{list}?limit=1&continue={after}");
+            let request = Request::get(path).body(Body::empty()).expect("a request");
+            let answer = client.router.clone().oneshot(request).await.expect("never fails");
+            let next = answer.headers().get("x-swarmctl-continue").cloned();
+            let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.expect("a body");
+            let part: Vec<Value> = serde_json::from_slice(&bytes).expect("a list");
+            assert_eq!(part.len(), 1, "{list}");
+            parts.extend(part);
+            match next {
+                Some(next) => after = next.to_str().expect("text").to_owned(),
+                None => break,
+            }
+        }
+        assert_eq!(Value::Array(parts), whole, "{list}");
+    }
+    for wrong in ["/tasks?limit=0", "/tasks?limit=-1", "/tasks?limit=x"] {
+        assert_eq!(client.get(wrong).await.status, 400, "{wrong}");
+    }
 }

@@ -311,9 +311,38 @@ async fn docker_shows_logs_of_every_task_and_goes_on_without_a_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn docker_executes_in_containers_of_other_nodes() {
+    let Some(docker) = Docker::start(2).await else { return };
+    docker.ok("service create --name web --replicas 3 --update-monitor 50ms demo/web:1").await;
+    let state = docker.cluster.state();
+    let task = state.tasks().find(|t| t.node != Some(docker.cluster.node())).expect("a worker's");
+    let id = container_of(task.id);
+    let long = "a line of some length\n".repeat(20_000);
+    for name in [&id[..], &id[..12], &format!("web.{}.{}", slot(task), task.id)] {
+        let done = docker.with_input(&format!("exec -i {name} cat"), &long, &[]).await;
+        assert_eq!((done.code, done.err.as_str()), (7, ""), "{name}");
+        assert_eq!(done.out, format!("{long}bye\n"), "all of it, and what comes after its end");
+    }
+    let format = "inspect --format {{.State.Status}}";
+    assert_eq!(docker.ok(&format!("{format} {id}")).await.trim(), "running");
+    let none = docker.run("exec nosuch true").await;
+    assert!(none.err.contains("No such container: nosuch"), "{}", none.err);
+    docker.cluster.unreachable.lock().expect("no panic").extend(task.node);
+    let away = docker.run(&format!("exec {id} true")).await;
+    assert!(away.code != 0 && away.err.contains("which cannot be asked now"), "{}", away.err);
+}
+
+fn slot(task: &model::object::Task) -> u64 {
+    match task.slot {
+        model::object::Slot::Replica(number) => number,
+        model::object::Slot::Node(_) => panic!("a replica"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn docker_speaks_older_versions() {
     let Some(docker) = Docker::start(0).await else { return };
-    for version in ["1.24", "1.30", "1.41", "1.44", "1.47"] {
+    for version in ["1.24", "1.30", "1.41", "1.44", "1.47", "1.50", "1.51"] {
         let name = format!("web{}", version.replace('.', "-"));
         let env = [("DOCKER_API_VERSION", version)];
         // The CLI knows `--detach` from 1.29 on, and does not wait before.

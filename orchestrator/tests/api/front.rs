@@ -1,5 +1,5 @@
 //! What an agent's socket answers itself, for tests of the API without an agent: `/_ping`, `/version`,
-//! `/info`, and that the engine has neither images nor containers.
+//! `/info`, and that no registry is reached.
 
 use axum::Router;
 use axum::body::Body;
@@ -43,7 +43,6 @@ pub fn front(api: &Api) -> Router {
         .route("/{version}/version", get(version))
         .route("/version", get(version))
         .route("/{version}/distribution/{*image}", get(missing))
-        .route("/{version}/containers/{*rest}", get(missing))
 }
 
 /// The engine's answer for what it does not have.

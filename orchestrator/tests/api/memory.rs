@@ -29,8 +29,8 @@ use orchestrator_core::command::{
 };
 use orchestrator_core::plan::{Agenda, Limits, Live, plan};
 use orchestrator_core::state::State;
-use tokio::sync::broadcast;
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::sync::{broadcast, mpsc};
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
 
 /// A container's log: what its engine would send, in pieces.
 pub type Log = Vec<Bytes>;
@@ -320,7 +320,7 @@ impl Drop for Running {
 
 /// The id of the container of a task, as engines make them: 64 hexadecimal digits.
 pub fn container_of(task: model::TaskId) -> String {
-    format!("{:064x}", task.0.0)
+    format!("{:032x}{:032x}", task.0.0, 0)
 }
 
 impl Cluster for Memory {
@@ -373,12 +373,65 @@ impl Cluster for Memory {
             if self.unreachable.lock().expect("no panic").contains(&node) {
                 return Err(StreamError::NotConnected);
             }
+            if let Some(stream) = exec(&request) {
+                return Ok(stream);
+            }
             let container = request.path.split('/').nth(2).unwrap_or_default();
             let log = self.logs.lock().expect("no panic").get(container).cloned();
             let log = log.or_else(|| self.every_log.lock().expect("no panic").clone());
             let status = if log.is_some() { 200 } else { 404 };
             let body = stream::iter(log.unwrap_or_default()).map(Ok).boxed();
-            Ok(NodeStream { head: StreamHead { status, headers: Vec::new() }, body })
+            let (input, _) = mpsc::channel(1);
+            Ok(NodeStream { head: StreamHead { status, headers: Vec::new() }, input, body })
         })
     }
+}
+
+/// An engine's answers about a container and an exec in it. The command sends back its input, says
+/// `bye` when that has ended, and ends with code 7.
+fn exec(request: &StreamRequest) -> Option<NodeStream> {
+    let path = request.path.split('?').next().unwrap_or_default();
+    let words: Vec<&str> = path.split('/').skip(1).collect();
+    let (status, text) = match (request.method.as_str(), &words[..]) {
+        ("GET", ["containers", id, "json"]) => {
+            let state = r#"{"Status":"running","Running":true}"#;
+            (200, format!(r#"{{"Id":"{id}","State":{state},"Config":{{"Tty":false}}}}"#))
+        }
+        ("POST", ["containers", _, "exec"]) => (201, r#"{"Id":"e1"}"#.to_owned()),
+        ("GET", ["exec", "e1", "json"]) => {
+            (200, r#"{"ID":"e1","Running":false,"ExitCode":7}"#.to_owned())
+        }
+        ("POST", ["exec", "e1", "start"]) => return Some(echo(request)),
+        _ => return None,
+    };
+    let (input, _) = mpsc::channel(1);
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let body = stream::iter([Ok(Bytes::from(text))]).boxed();
+    Some(NodeStream { head: StreamHead { status, headers }, input, body })
+}
+
+fn echo(request: &StreamRequest) -> NodeStream {
+    let length = request.headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = length.map_or(0, |(_, length)| length.parse().expect("a number"));
+    let (input, mut chunks) = mpsc::channel::<Bytes>(4);
+    let (output, back) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let frame = |text: &[u8]| {
+            let length = u32::try_from(text.len()).expect("short").to_be_bytes();
+            Ok(Bytes::from([&[1, 0, 0, 0], &length[..], text].concat()))
+        };
+        while let Some(mut bytes) = chunks.recv().await {
+            let of_body = bytes.split_to(bytes.len().min(body));
+            body -= of_body.len();
+            // The client may have gone.
+            if !bytes.is_empty() && output.send(frame(&bytes)).await.is_err() {
+                return;
+            }
+        }
+        let _ = output.send(frame(b"bye\n")).await;
+    });
+    let kind = "application/vnd.docker.raw-stream".to_owned();
+    let headers = vec![("content-type".to_owned(), kind)];
+    let body = ReceiverStream::new(back).boxed();
+    NodeStream { head: StreamHead { status: 101, headers }, input, body }
 }

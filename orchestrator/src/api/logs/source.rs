@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use model::object::Task;
 use model::wire::session::StreamRequest;
 use model::{NodeId, TaskId};
@@ -51,9 +53,9 @@ impl Source {
         let mut told = false;
         loop {
             let broke = match self.open(&api, &asked, &after, &tail).await {
-                Ok(Some(mut stream)) => {
+                Ok(Some(stream)) => {
                     tail = "all".to_owned();
-                    match self.pass_on(&mut stream, &mut after, &items).await {
+                    match self.pass_on(stream.body, &mut after, &items).await {
                         Ok(true) => return,
                         Ok(false) => "the connection to its node ended".to_owned(),
                         Err(Gone) => return,
@@ -117,14 +119,14 @@ impl Source {
     /// Passes lines on; true when the log ended in order.
     async fn pass_on(
         &self,
-        stream: &mut NodeStream,
+        mut body: BoxStream<'static, std::io::Result<Bytes>>,
         after: &mut String,
         items: &mpsc::Sender<Item>,
     ) -> Result<bool, Gone> {
         let mut splitter = if self.terminal { Splitter::plain() } else { Splitter::framed() };
         loop {
             let next = tokio::select! {
-                next = stream.body.next() => next,
+                next = body.next() => next,
                 () = items.closed() => return Err(Gone),
             };
             let (lines, ended) = match next {
