@@ -13,6 +13,7 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::StreamExt as _;
+use futures_util::stream;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 
@@ -89,9 +90,15 @@ impl Wishes {
 fn lines(response: Response) -> Response {
     let (mut head, body) = response.into_parts();
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = body.into_data_stream().map(move |chunk| {
-        encoder.write_all(&chunk.map_err(std::io::Error::other)?)?;
-        encoder.flush()?;
+    let chunks = body.into_data_stream().map(Some).chain(stream::iter([None]));
+    let packed = chunks.map(move |chunk| {
+        match chunk {
+            Some(chunk) => {
+                encoder.write_all(&chunk.map_err(std::io::Error::other)?)?;
+                encoder.flush()?;
+            }
+            None => encoder.try_finish()?,
+        }
         Ok::<Bytes, std::io::Error>(Bytes::from(std::mem::take(encoder.get_mut())))
     });
     head.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -1,4 +1,5 @@
-//! The API over a cluster in memory: its answers, the recordings of a real engine, the docker CLI.
+//! The API over a cluster in memory: its answers, the recordings of a real engine, the docker CLI,
+//! bollard.
 
 mod answers;
 mod client;
@@ -6,4 +7,5 @@ mod docker_cli;
 mod front;
 mod memory;
 mod recordings;
+mod rust_client;
 mod streams;
