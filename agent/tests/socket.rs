@@ -130,7 +130,6 @@ async fn a_host_that_is_no_node_refuses_the_swarm_part_in_dockers_words() {
         ("POST", "/configs/create", json!({}), 503, not),
         ("GET", "/watch", Value::Null, 503, not),
         ("GET", "/stacks", Value::Null, 503, not),
-        ("GET", "/exec/4f.a/json", Value::Null, 404, "page not found"),
         (
             "GET",
             "/v1.99/info",
