@@ -99,7 +99,8 @@ async fn find(api: &Api, id: &str) -> Result<(NodeId, String), ApiError> {
 
 fn search(state: &state::State, id: &str) -> Result<Option<(NodeId, String)>, ApiError> {
     let is_name = id.contains('.');
-    if !is_name && !(is_hex(id) && id.len() >= SHORT_ID) {
+    let is_id = is_hex(id) && id.len() >= SHORT_ID;
+    if !(is_name || is_id) {
         return Ok(None);
     }
     let names = |task: &Task, container: &str| {
