@@ -36,6 +36,15 @@ demo-down: ## removes every trace of the demo
 test: deps ## every test there is; ends with `N passed, N failed`
 	@scripts/test.sh
 
+.PHONY: test-deb
+test-deb: ## the Debian package on three clean roots: install, cluster, upgrade, purge (as root)
+	@$(CARGO) build --bins -p orchestrator -p agent -p swarmctl -p sample-services
+	@scripts/test-deb.sh
+
+.PHONY: images-microservices
+images-microservices: ## the images of specs/microservices.yml, PostgreSQL and MariaDB among them, from Debian's packages
+	@scripts/images-microservices.sh
+
 .PHONY: bench bench-quick
 bench: deps build ## benchmarks of the replicated log (no peer beside it yet)
 	@scripts/bench.sh
@@ -43,5 +52,5 @@ bench-quick: deps build ## the same, shorter
 	@scripts/bench.sh --quick
 
 .PHONY: dist
-dist: deps web ## static programs under dist/
+dist: deps web ## static programs, Debian package, images and the rest under dist/
 	@scripts/dist.sh
