@@ -14,6 +14,10 @@ const CONFIG: &str = "/etc/swarmctl/agent.toml";
 pub const PORT: u16 = 2377;
 /// Where Docker's clients look for an engine with TLS.
 const API_PORT: u16 = 2376;
+/// Where metrics are served, if at all.
+pub const METRICS_PORT: u16 = 2378;
+/// Tells the programs that the agent starts how log lines look.
+pub const LOG_FORMAT: &str = "SWARMCTL_LOG_FORMAT";
 
 /// Makes one host do what the managers of its cluster ordered.
 ///
@@ -60,6 +64,10 @@ pub struct Flags {
     /// Containers created or started at the same time [default: twice the number of CPUs, at least 4]
     #[arg(long, env = "SWARMCTL_STARTS_AT_ONCE", value_name = "N")]
     starts_at_once: Option<usize>,
+    /// Where metrics are served for Prometheus, over plain HTTP: IP:PORT, IP (port 2378) or :PORT.
+    /// Whoever reaches it may read them [default: nowhere]
+    #[arg(long, env = "SWARMCTL_METRICS_ADDR", value_name = "IP:PORT")]
+    metrics_addr: Option<String>,
     /// How log lines look [default: text]
     #[arg(long, env = "SWARMCTL_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -87,6 +95,17 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// As it is written in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+}
+
 /// The settings with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -99,6 +118,7 @@ pub struct Config {
     /// The API over TCP, if it is asked for.
     pub api: Option<TcpApi>,
     pub starts_at_once: usize,
+    pub metrics: Option<SocketAddr>,
     pub log_format: LogFormat,
 }
 
@@ -127,6 +147,8 @@ pub enum ConfigError {
     ApiOpen(Vec<&'static str>),
     #[error("{} without --api-addr", .0.join(", "))]
     ApiUnused(Vec<&'static str>),
+    #[error("--metrics-addr {0:?} is not IP:PORT, IP or :PORT")]
+    Metrics(String),
     #[error("--socket {0} and --engine name the same socket")]
     SameSocket(String),
 }
@@ -175,6 +197,12 @@ impl Flags {
                 .or(file.starts_at_once)
                 .unwrap_or_else(|| (cpus * 2).max(4))
                 .max(1),
+            metrics: match self.metrics_addr.or(file.metrics_addr).filter(|a| !a.is_empty()) {
+                Some(text) => {
+                    Some(address_with(&text, METRICS_PORT).ok_or(ConfigError::Metrics(text))?)
+                }
+                None => None,
+            },
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
         })
     }
@@ -285,6 +313,10 @@ mod tests {
         assert_eq!(engine, Err(ConfigError::Engine("tcp://1.2.3.4:2375".into())));
         let listen = flags(&["--listen-addr", "here"]).resolve();
         assert_eq!(listen, Err(ConfigError::Listen("here".into())));
+        let metrics = flags(&["--metrics-addr", "everywhere"]).resolve();
+        assert_eq!(metrics, Err(ConfigError::Metrics("everywhere".into())));
+        let metrics = flags(&["--metrics-addr", "127.0.0.1"]).resolve().map(|c| c.metrics);
+        assert_eq!(metrics, Ok("127.0.0.1:2378".parse().ok()));
         let same = flags(&["--socket", "/s", "--engine", "unix:///s"]).resolve();
         assert_eq!(same, Err(ConfigError::SameSocket("/s".into())));
     }

@@ -3,7 +3,7 @@
 //! Read in this order: [`membership`] (is this host a node?), [`session`] (orders down, reports up),
 //! [`orders`] and [`ledger`] (what is kept), [`worker`] and [`engine`] (orders become containers),
 //! [`plane`] (what the data plane does for them), [`socket`] (the API of this host), [`supervise`] (the
-//! manager's process). What is decided is decided in `agent_core`.
+//! manager's process), [`metrics`] (what is measured). What is decided is decided in `agent_core`.
 
 pub mod clock;
 pub mod config;
@@ -11,6 +11,7 @@ pub mod disk;
 pub mod engine;
 pub mod ledger;
 pub mod membership;
+pub mod metrics;
 pub mod net;
 pub mod networks;
 pub mod orders;
@@ -41,7 +42,9 @@ use socket::{Socket, TcpServer};
 /// # Errors
 /// When the arguments are wrong or the kernel's sockets are not to be had.
 pub fn run_data_plane(arguments: net::process::Arguments) -> anyhow::Result<()> {
-    log_to_stderr(LogFormat::default());
+    // As the agent that started it was told.
+    let json = std::env::var_os(config::LOG_FORMAT).is_some_and(|format| format == "json");
+    log_to_stderr(if json { LogFormat::Json } else { LogFormat::Text });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(runtime.block_on(net::process::main(arguments))?)
 }
@@ -78,11 +81,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = socket::listen(&config.socket)
         .await
         .with_context(|| format!("cannot serve {}", config.socket.display()))?;
-    let engine = Arc::new(Docker::new(&config.engine));
+    let engine = Arc::new(metrics::Measured(Arc::new(Docker::new(&config.engine))));
     let net: Arc<dyn Net> = Arc::new(HostNet::new(
         engine::http::Endpoint::new(&config.engine),
         std::env::current_exe().context("cannot find this program's own file")?,
         config.socket.with_file_name("dataplane.sock"),
+        config.log_format,
     ));
     let remote = match &config.api {
         Some(api) => Some(TcpServer::bind(api.clone()).await.context("the API over TCP")?),
@@ -96,6 +100,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     if let (Some(remote), Some(api)) = (remote, &config.api) {
         tokio::spawn(remote.serve(socket, stop.clone()));
         tracing::info!(address = %api.address, "serving the Docker API over TCP with TLS");
+    }
+    if let Some(address) = config.metrics {
+        tokio::spawn(metrics::serve::serve(address, membership.clone(), stop.clone()));
     }
     if let Err(error) = membership.resume().await {
         // The socket goes on: it is how a person finds out, and how the host can leave.

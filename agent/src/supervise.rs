@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::{LOG_FORMAT, LogFormat};
 use crate::disk::{self, Care};
 use crate::engine::EngineError;
 use crate::engine::http::Endpoint;
@@ -48,6 +49,7 @@ pub struct Orchestrator {
     /// `host:port`.
     pub advertise: String,
     pub api_socket: PathBuf,
+    pub log_format: LogFormat,
 }
 
 /// Why there is no manager on this host.
@@ -136,6 +138,12 @@ impl Orchestrator {
         process.lives().then_some(process)
     }
 
+    /// Its process, while one runs.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.left_running().and_then(|process| u32::try_from(process.pid).ok())
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command
@@ -147,6 +155,7 @@ impl Orchestrator {
             .arg(&self.advertise)
             .arg("--api-socket")
             .arg(&self.api_socket)
+            .env(LOG_FORMAT, self.log_format.name())
             .stdin(Stdio::null())
             // A signal from the terminal is for the agent, which stops it in order.
             .process_group(0);
@@ -334,6 +343,7 @@ mod tests {
             listen: "127.0.0.1:2377".parse().expect("an address"),
             advertise: "127.0.0.1:2377".into(),
             api_socket: home.join("manager.sock"),
+            log_format: LogFormat::Text,
         }
     }
 

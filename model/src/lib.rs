@@ -5,11 +5,13 @@
 //!
 //! Read in this order: [`id`] and [`time`], [`spec`] (what users ask for, in Docker's own JSON),
 //! [`object`] (what the cluster keeps), [`lifecycle`] (how a task lives), [`reason`] (why something
-//! waits), [`wire`] (what managers and agents say to each other), [`api`] (what clients see).
+//! waits), [`wire`] (what managers and agents say to each other), [`api`] (what clients see),
+//! [`metrics`] (what is measured).
 
 pub mod api;
 pub mod id;
 pub mod lifecycle;
+pub mod metrics;
 pub mod object;
 pub mod reason;
 pub mod spec;

@@ -11,6 +11,7 @@ pub mod forward;
 pub mod leader;
 pub mod log;
 pub mod manager;
+pub mod metrics;
 pub mod sessions;
 pub mod transport;
 pub mod wiring;

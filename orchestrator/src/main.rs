@@ -1,11 +1,12 @@
 //! `orchestrator`: one manager of a cluster, run by the host's agent or by hand.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use model::wire::start::Start;
 use orchestrator::log::Timing;
 use orchestrator::manager::{Manager, Settings};
@@ -35,6 +36,9 @@ enum Mode {
         #[arg(long, value_name = "FILE")]
         start: Option<PathBuf>,
     },
+    /// Print the manual page, for the package.
+    #[command(hide = true)]
+    Man,
 }
 
 #[derive(Args)]
@@ -69,9 +73,19 @@ struct Flags {
     /// Longest such wait, and the lease itself, milliseconds.
     #[arg(long, global = true, default_value_t = 260, value_name = "MS")]
     election_max: u64,
+    /// How log lines look.
+    #[arg(long, global = true, env = "SWARMCTL_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
     /// Log entries between two snapshots.
     #[arg(long, global = true, default_value_t = 10_000, value_name = "N")]
     snapshot_every: u64,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 impl Flags {
@@ -97,10 +111,22 @@ impl Flags {
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
+    if matches!(cli.mode, Some(Mode::Man)) {
+        let command = Cli::command().name("swarmctl-orchestrator");
+        let page = clap_mangen::Man::new(command).section("8");
+        return Ok(page.render(&mut std::io::stdout())?);
+    }
     // openraft warns at every heartbeat to a peer that is away; we say once that it is.
     let filter = EnvFilter::try_from_env("SWARMCTL_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match cli.flags.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(cli))
 }
 
@@ -113,7 +139,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     let settings = cli.flags.settings();
     let manager = match cli.mode {
-        None => Manager::open(settings).await?,
+        None | Some(Mode::Man) => Manager::open(settings).await?,
         Some(Mode::Bootstrap { start }) => {
             let start = match start {
                 None => Start::default(),

@@ -11,6 +11,7 @@ use crate::cluster::LiveCluster;
 use crate::forward;
 use crate::leader::{Clock, LeaderLoop};
 use crate::manager::{Manager, Routes};
+use crate::metrics;
 use crate::sessions::{self, Leadership, Sessions, Settings};
 
 /// Starts what runs beside the log and gives what is to be served. Needs a multi-threaded runtime.
@@ -29,12 +30,18 @@ pub fn start(manager: &Manager) -> Routes {
         pool: manager.pool.clone(),
     };
     let api = Api::new(Arc::new(cluster)).router();
+    let measured = sessions.clone();
     let leader = LeaderLoop { log: log.clone(), events, leadership, settings, clock };
     tokio::spawn(leader.run());
     Routes {
         managers: forward::managers(log.clone(), api.clone())
             .merge(sessions::for_managers(sessions.clone())),
         nodes: sessions::routes(sessions),
-        local: forward::local(log, manager.pool.clone(), api),
+        // Of this manager, whoever leads.
+        local: metrics::routes(log.clone(), measured).fallback_service(forward::local(
+            log,
+            manager.pool.clone(),
+            api,
+        )),
     }
 }

@@ -161,6 +161,7 @@ impl Parts {
             listen,
             advertise: address::with_port(&member.advertise, listen.port()),
             api_socket: self.api_socket(),
+            log_format: self.config.log_format,
         })
     }
 }
@@ -199,6 +200,31 @@ impl Membership {
     #[must_use]
     pub fn api_socket(&self) -> PathBuf {
         self.parts.api_socket()
+    }
+
+    /// The socket on which this host's data plane listens.
+    #[must_use]
+    pub fn data_plane_socket(&self) -> PathBuf {
+        self.parts.config.socket.with_file_name("dataplane.sock")
+    }
+
+    /// The local engine, for questions about it.
+    #[must_use]
+    pub fn engine(&self) -> crate::engine::http::Endpoint {
+        crate::engine::http::Endpoint::new(&self.parts.config.engine)
+    }
+
+    /// How far names and routes of this host have come.
+    #[must_use]
+    pub fn applied(&self) -> model::object::Revision {
+        *self.parts.net.applied().borrow()
+    }
+
+    /// The process of this host's manager, where one runs.
+    #[must_use]
+    pub fn manager_process(&self) -> Option<u32> {
+        let member = self.parts.ledger.member()?;
+        self.parts.orchestrator(&member).ok()?.process()
     }
 
     /// Goes on with what the disk says. A host that is no node stays none.

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use self::parking::Parked;
+use crate::metrics::QUESTIONS;
 
 /// Questions of all containers that are under way to other servers. More are refused, and asked
 /// again by the client, so that one busy container cannot eat the host's ports.
@@ -91,20 +92,35 @@ impl Directory {
     /// `None`: it has to be asked elsewhere.
     fn answer(&self, query: &Query, who: &Who, limit: usize) -> Option<Vec<u8>> {
         let name = query.internet_name()?;
-        match self.names.load().find(&who.asker, who.vips, name) {
+        let (kind, answer) = match self.names.load().find(&who.asker, who.vips, name) {
             Found::Addresses(mut addresses) => {
                 names::shuffle(&mut addresses, rand::random());
-                Some(query.answer_addresses(&addresses, limit))
+                ("cluster", query.answer_addresses(&addresses, limit))
             }
-            Found::Pointer(name) => Some(query.answer_pointer(&name, limit)),
-            Found::Nobody => Some(query.answer_code(Code::NoSuchName)),
-            Found::Elsewhere => None,
-        }
+            Found::Pointer(name) => ("cluster", query.answer_pointer(&name, limit)),
+            Found::Nobody => ("nobody", query.answer_code(Code::NoSuchName)),
+            Found::Elsewhere => return None,
+        };
+        QUESTIONS.add(&[kind], 1);
+        Some(answer)
     }
 
     async fn forward(&self, query: &Query, bytes: &[u8], who: &Who, over: Over) -> Vec<u8> {
+        let answer = self.ask_elsewhere(query, bytes, who, over).await;
+        QUESTIONS.add(&[if answer.is_some() { "forwarded" } else { "failed" }], 1);
+        answer.unwrap_or_else(|| query.answer_code(Code::Failed))
+    }
+
+    /// None when no server answered.
+    async fn ask_elsewhere(
+        &self,
+        query: &Query,
+        bytes: &[u8],
+        who: &Who,
+        over: Over,
+    ) -> Option<Vec<u8>> {
         let Ok(_turn) = self.forwards.try_acquire() else {
-            return query.answer_code(Code::Failed);
+            return None;
         };
         let servers = if who.asker.nameservers.is_empty() {
             self.host.servers()
@@ -112,7 +128,7 @@ impl Directory {
             who.asker.nameservers.clone()
         };
         if servers.is_empty() {
-            return query.answer_code(Code::NoSuchName);
+            return Some(query.answer_code(Code::NoSuchName));
         }
         for server in servers.iter().take(MOST_SERVERS) {
             let server = SocketAddr::new(*server, DNS);
@@ -124,14 +140,14 @@ impl Directory {
             };
             match timeout(SERVER_PATIENCE, asked).await {
                 Ok(Ok(answer)) if over == Over::Udp && answer.len() > query.udp_limit() => {
-                    return message::truncate(&answer);
+                    return Some(message::truncate(&answer));
                 }
-                Ok(Ok(answer)) => return answer,
+                Ok(Ok(answer)) => return Some(answer),
                 Ok(Err(error)) => debug!(%server, %error, "a DNS server did not answer"),
                 Err(_) => debug!(%server, "a DNS server took too long"),
             }
         }
-        query.answer_code(Code::Failed)
+        None
     }
 }
 
@@ -216,6 +232,7 @@ async fn serve_udp(directory: Arc<Directory>, socket: Arc<UdpSocket>, who: Arc<A
             Ok(query) => query,
             Err(Refusal::Silent) => continue,
             Err(Refusal::Code { id, code }) => {
+                QUESTIONS.add(&["refused"], 1);
                 let _ = socket.send_to(&message::refuse(id, code), client).await;
                 continue;
             }

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::process::Program;
 use super::{Config, DataPlane};
+use crate::config::LogFormat;
 use crate::engine::http::Endpoint;
 use crate::networks;
 use crate::plane::{LocalTask, Net, NetError, Sent};
@@ -59,10 +60,15 @@ impl Drop for Running {
 impl HostNet {
     /// Nothing runs before [`Net::begin`]. The data plane's socket is put at `socket`.
     #[must_use]
-    pub fn new(engine: Endpoint, program: PathBuf, socket: PathBuf) -> HostNet {
+    pub fn new(
+        engine: Endpoint,
+        program: PathBuf,
+        socket: PathBuf,
+        log_format: LogFormat,
+    ) -> HostNet {
         HostNet {
             engine,
-            program: Program { path: program, launcher: Vec::new(), socket },
+            program: Program { path: program, launcher: Vec::new(), socket, log_format },
             plane: Mutex::new(None),
             orders: watch::Sender::new(Arc::default()),
             applied: Arc::new(watch::Sender::default()),

@@ -31,6 +31,7 @@ use super::handover::{self, Handed};
 use super::ingress::Shared;
 use super::plane::{Desired, Request};
 use super::{Config, DataPlane, PortError};
+use crate::config::{LOG_FORMAT, LogFormat};
 
 /// Octets of one frame: the orders of a very large cluster.
 const MOST_OCTETS: u32 = 256 << 20;
@@ -51,6 +52,8 @@ const DRAIN_LOOK: Duration = Duration::from_millis(500);
 enum ToPlane {
     /// First, from an agent: say who you are and how far you are, and go on saying it.
     Watch,
+    /// First, from whoever asks what was measured: say it, and no more.
+    Measure,
     /// First, from a successor: send every socket over this connection and take nothing new.
     HandOver,
     Orders(Arc<Orders>),
@@ -74,6 +77,8 @@ enum FromPlane {
     Hello {
         build: String,
     },
+    /// A page of metrics.
+    Measured(String),
     Applied(Revision),
     PortErrors(Vec<PortError>),
     Ensured {
@@ -95,6 +100,7 @@ pub struct Program {
     pub launcher: Vec<String>,
     /// Where the process listens.
     pub socket: PathBuf,
+    pub log_format: LogFormat,
 }
 
 /// The command line of the process.
@@ -215,6 +221,11 @@ async fn serve(plane: &DataPlane, build: String, stream: UnixStream) -> io::Resu
     let (mut from, mut to) = stream.into_split();
     match read::<ToPlane>(&mut from).await? {
         Some(ToPlane::HandOver) => return hand_over(plane, from, to).await,
+        Some(ToPlane::Measure) => {
+            let page = crate::metrics::data_plane_page();
+            write(&mut to, &FromPlane::Measured(page)).await?;
+            return Ok(Ended::Gone);
+        }
         Some(_) => {}
         None => return Ok(Ended::Gone),
     }
@@ -230,7 +241,7 @@ async fn serve(plane: &DataPlane, build: String, stream: UnixStream) -> io::Resu
             frame = frames.recv() => match frame {
                 None => return Ok(Ended::Gone),
                 Some(ToPlane::Stop) => return Ok(Ended::Stop),
-                Some(ToPlane::Watch | ToPlane::HandOver) => continue,
+                Some(ToPlane::Watch | ToPlane::HandOver | ToPlane::Measure) => continue,
                 Some(ToPlane::Orders(orders)) => {
                     plane.apply(orders);
                     continue;
@@ -342,6 +353,19 @@ async fn attach(config: &Config, program: &Program) -> io::Result<UnixStream> {
     Err(io::Error::new(io::ErrorKind::TimedOut, "the data plane does not start"))
 }
 
+/// The page of metrics of the process that listens there.
+///
+/// # Errors
+/// When none does, or one that has no such page.
+pub async fn measured(socket: &Path) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket).await?;
+    write(&mut stream, &ToPlane::Measure).await?;
+    match read::<FromPlane>(&mut stream).await? {
+        Some(FromPlane::Measured(page)) => Ok(page),
+        Some(_) | None => Err(io::Error::new(io::ErrorKind::InvalidData, "no page there")),
+    }
+}
+
 async fn hello(socket: &Path) -> io::Result<(UnixStream, String)> {
     let mut stream = UnixStream::connect(socket).await?;
     write(&mut stream, &ToPlane::Watch).await?;
@@ -365,6 +389,7 @@ fn spawn(config: &Config, program: &Program, take_over: TakeOver) -> io::Result<
     if take_over == TakeOver::IfThere {
         command.arg("--take-over");
     }
+    command.env(LOG_FORMAT, program.log_format.name());
     // Of its own group: what ends the agent at a terminal does not end the data plane.
     let mut child = command.stdin(Stdio::null()).process_group(0).spawn()?;
     std::thread::Builder::new().name("dataplane-wait".into()).spawn(move || {
@@ -432,7 +457,7 @@ async fn talk(
             }
             frame = frames.recv() => match frame {
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(FromPlane::Hello { .. }) => {}
+                Some(FromPlane::Hello { .. } | FromPlane::Measured(_)) => {}
                 Some(FromPlane::Applied(revision)) => {
                     applied.send_replace(revision);
                 }
@@ -511,6 +536,7 @@ mod tests {
             path: PathBuf::from("agent"),
             launcher: vec!["touch".into(), started.display().to_string()],
             socket: home.path().join("plane.sock"),
+            log_format: LogFormat::Text,
         };
         let config = Config {
             advertise: std::net::Ipv4Addr::LOCALHOST.into(),

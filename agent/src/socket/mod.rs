@@ -191,6 +191,10 @@ impl Socket {
                 Ok(manager) => pass::on(&manager, &asked.path, request).await,
                 Err(_) => self.to_engine(asked, request).await,
             },
+            Who::Metrics => {
+                let page = crate::metrics::serve::page(&self.membership).await;
+                Ok(reply::typed(model::metrics::CONTENT_TYPE, page))
+            }
             Who::Manager => {
                 let manager = self.manager()?;
                 pass::on(&manager, &asked.path, request).await

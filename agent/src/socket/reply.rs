@@ -28,6 +28,13 @@ pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
     response
 }
 
+/// A text of some type.
+pub(super) fn typed(kind: &'static str, text: String) -> Answer {
+    let mut response = Response::new(full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
 /// An error in Docker's form.
 pub(super) fn message(status: StatusCode, text: &str) -> Answer {
     json(status, &json!({"message": text}))

@@ -22,6 +22,8 @@ pub enum Who {
     /// Names one container, or an exec in one: on this host's engine, else wherever it runs.
     Container,
     Exec,
+    /// What this host measures.
+    Metrics,
     /// The cluster's part of the API.
     Manager,
     /// Everything else.
@@ -63,7 +65,7 @@ const CLUSTER: [&str; 16] = [
     "rebalance",
     "backup",
     "restore",
-    "metrics",
+    "prometheus",
     "openapi.json",
     "_swarm",
 ];
@@ -120,6 +122,7 @@ pub fn who(method: &Method, path: &str) -> Who {
         ["containers", "json" | "create" | "prune"] => Who::Engine,
         ["containers", _, ..] => Who::Container,
         ["exec", id, ..] if id.contains('.') => Who::Exec,
+        ["metrics"] if get => Who::Metrics,
         [first, ..] if CLUSTER.contains(&first) => Who::Manager,
         _ => Who::Engine,
     }
@@ -219,6 +222,8 @@ mod tests {
             (&get, "/tasks?filters=%7B%7D", Who::Manager),
             (&get, "/stacks", Who::Manager),
             (&get, "/dashboard/", Who::Manager),
+            (&get, "/metrics", Who::Metrics),
+            (&get, "/prometheus/nodes?port=2378", Who::Manager),
             (&get, "/networks", Who::Networks),
             (&post, "/networks/create", Who::NetworkCreate),
             (&get, "/networks/front?scope=swarm", Who::Network),

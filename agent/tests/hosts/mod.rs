@@ -128,8 +128,12 @@ impl World {
             std::fs::create_dir(world.netns_directory(host)).expect("a directory");
             let socket = world.directory.path().join(format!("h{host}.sock"));
             let process = world.start_process(host, &[]);
-            let program =
-                Program { path: program(), launcher: world.launcher(host), socket: socket.clone() };
+            let program = Program {
+                path: program(),
+                launcher: world.launcher(host),
+                socket: socket.clone(),
+                log_format: Default::default(),
+            };
             wait_until("the data plane listens", || socket.exists());
             let plane = DataPlane::attach(world.config(host), program);
             world.hosts.insert(host, Host { plane, process });

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use model::lifecycle::TaskState;
 use model::object::{NodeState, Revision};
@@ -17,6 +18,7 @@ use orchestrator_core::plan::{Agenda, Limits, Live, plan};
 use orchestrator_core::project::Projector;
 
 use crate::log::Update;
+use crate::metrics;
 use crate::sessions::{Event, Outbox, Settings, What};
 
 /// Reports in one entry, about: keeps an entry small enough to be replicated at once.
@@ -195,7 +197,9 @@ impl Desk {
             return Vec::new();
         }
         let limits = Limits::default();
+        let began = Instant::now();
         let plan = plan(&self.state, &self.live, now, &mut self.agenda, &limits);
+        metrics::planned(began.elapsed(), &plan.batches);
         self.wake_at = plan.wake_at;
         plan.batches
     }

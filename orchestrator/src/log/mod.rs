@@ -50,6 +50,7 @@ pub use self::watch::{Changes, Event};
 
 use self::machine::{Driver, Publisher};
 use self::types::{Reply, Text, TypeConfig};
+use crate::metrics;
 
 /// Largest entry, bytes of JSON. Secrets and configs are at most 500 KB each; a plan is cut below.
 pub const MAX_ENTRY: usize = 8 << 20;
@@ -79,6 +80,17 @@ pub struct Done<A> {
     pub position: u64,
     /// What the machine made of it. May say that the machine refused it.
     pub applied: Arc<A>,
+}
+
+/// How far a manager's log has come, in positions; 0 before the first entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// The last entry that is here.
+    pub last: u64,
+    /// The last entry that is in the state.
+    pub applied: u64,
+    /// The last entry that the newest snapshot has.
+    pub snapshot: u64,
 }
 
 /// Why a proposal did not take effect, or may not have.
@@ -131,6 +143,13 @@ impl<M: Machine> Log<M> {
     /// # Errors
     /// See [`ProposeError`]: each says whether anything was written.
     pub async fn propose(&self, entry: M::Entry) -> Result<Done<M::Applied>, ProposeError> {
+        let began = Instant::now();
+        let outcome = self.write(entry).await;
+        metrics::proposed(began.elapsed(), &outcome);
+        outcome
+    }
+
+    async fn write(&self, entry: M::Entry) -> Result<Done<M::Applied>, ProposeError> {
         let text = serde_json::to_vec(&entry)
             .map_err(|e| ProposeError::Refused { why: format!("it has no text form: {e}") })?;
         if text.len() > MAX_ENTRY {
@@ -204,6 +223,18 @@ impl<M: Machine> Log<M> {
     #[must_use]
     pub fn watch(&self) -> (Arc<Published<M>>, Changes<M>) {
         Changes::begin(self.0.publisher.clone())
+    }
+
+    /// How far this manager's log has come.
+    #[must_use]
+    pub fn extent(&self) -> Extent {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Extent {
+            last: metrics.last_log_index.unwrap_or(0),
+            applied: metrics.last_applied.map_or(0, |id| id.index),
+            snapshot: metrics.snapshot.map_or(0, |id| id.index),
+        }
     }
 
     /// Who leads, now.

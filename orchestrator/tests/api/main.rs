@@ -6,6 +6,7 @@ mod client;
 mod docker_cli;
 mod front;
 mod memory;
+mod metrics;
 mod recordings;
 mod rust_client;
 mod streams;

@@ -150,6 +150,7 @@ impl Ingress {
             relay_port: relay.port(),
         }));
         if **self.shared.routes.load() != routes {
+            crate::metrics::keep_services(|name| services.values().any(|known| known == name));
             self.shared.routes.store(Arc::new(routes));
             self.shared.changed.send_modify(|count| *count += 1);
         }
@@ -329,6 +330,13 @@ impl Shared {
     #[must_use]
     pub fn busy(&self) -> usize {
         self.most - self.places.available_permits()
+    }
+
+    /// The name of the service that a port belongs to.
+    #[must_use]
+    pub fn service_at(&self, port: PublishedPort) -> String {
+        let routes = self.routes.load();
+        routes.ports.get(&port).map_or_else(String::new, |port| port.service_name.clone())
     }
 
     /// A node that did not answer is asked last for a while.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 use super::{Shared, dial, pump};
+use crate::metrics;
 
 /// How long a client is kept waiting while no task takes its connection: a lone task that is
 /// being replaced is back within this time, and the client notices nothing but the wait.
@@ -44,13 +45,21 @@ pub async fn serve(shared: Arc<Shared>, port: PublishedPort, listener: TcpListen
         tokio::spawn(async move {
             let _place = place;
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+            let service = shared.service_at(port);
+            metrics::TAKEN.add(&[&service], 1);
+            let _open = metrics::OpenConnection::of(&service);
+            let taken = Instant::now();
             match find(&shared, port, address, &turn).await {
                 Some(task) => {
+                    metrics::CONNECTED.observe(&[&service], taken.elapsed().as_secs_f64());
                     if dial::prepare(&client).is_ok() {
                         pump::both_ways(client, task).await;
                     }
                 }
-                None => refuse(&client),
+                None => {
+                    metrics::FAILED.add(&[&service], 1);
+                    refuse(&client);
+                }
             }
         });
     }
@@ -82,11 +91,15 @@ async fn find(
     loop {
         changes.borrow_and_update();
         let routes = shared.routes.load_full();
-        let targets = &routes.ports.get(&port)?.targets;
+        let published = routes.ports.get(&port)?;
+        let targets = &published.targets;
         for target in in_order(shared, targets, turn.fetch_add(1, Ordering::Relaxed)) {
             match dial::tcp(shared, target, client).await {
                 Ok(stream) => return Some(stream),
-                Err(error) => debug!(%port, task = %target.task, %error, "a task was not reached"),
+                Err(error) => {
+                    metrics::UNREACHED.add(&[&published.service_name], 1);
+                    debug!(%port, task = %target.task, %error, "a task was not reached");
+                }
             }
             if Instant::now() >= until {
                 return None;

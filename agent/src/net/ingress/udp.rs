@@ -26,6 +26,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::{Shared, dial};
+use crate::metrics;
 
 /// The largest datagram.
 const MOST_OCTETS: usize = 65_535;
@@ -110,6 +111,7 @@ pub async fn serve(shared: Arc<Shared>, port: PublishedPort, socket: UdpSocket) 
         let _ = sender.try_send(datagram);
         let used = Arc::new(AtomicU64::new(elapsed(began)));
         sessions.insert(peer, Session { task: target.task, sender, used });
+        metrics::TAKEN.add(&[&shared.service_at(port)], 1);
         let (shared, socket) = (shared.clone(), socket.clone());
         tokio::spawn(async move {
             if let Err(error) = session(&shared, &socket, peer, &target, receiver).await {
