@@ -7,6 +7,9 @@ use std::path::Path;
 use compose::{Input, InputFile, MemoryReader};
 use sample_services::images::catalogue::Catalogue;
 
+const MICROSERVICES: [&str; 4] =
+    ["swarm-demo/nginx:1", "swarm-demo/microservices:1", "postgres:15", "mariadb:10.11"];
+
 #[test]
 fn every_spec_is_a_stack_without_a_problem_made_of_images_that_we_make() {
     let made: BTreeSet<String> = Catalogue::demo(b"")
@@ -16,6 +19,8 @@ fn every_spec_is_a_stack_without_a_problem_made_of_images_that_we_make() {
         .flat_map(|image| image.tags)
         // Packed from Debian's package, where that is installed.
         .chain(["redis:latest".to_owned()])
+        // Made by scripts/images-microservices.sh.
+        .chain(MICROSERVICES.map(str::to_owned))
         .collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs");
     let mut names = BTreeSet::new();
@@ -41,7 +46,18 @@ fn every_spec_is_a_stack_without_a_problem_made_of_images_that_we_make() {
         }
         names.insert(name);
     }
-    for wanted in ["demo.yml", "self-healing.yml", "global-agent.yml"] {
+    for wanted in
+        ["demo.yml", "self-healing.yml", "global-agent.yml", "jobs.yml", "microservices.yml"]
+    {
         assert!(names.contains(wanted), "{wanted} is missing in {names:?}");
+    }
+}
+
+#[test]
+fn the_script_makes_every_image_of_the_microservices() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/images-microservices.sh");
+    let script = fs::read_to_string(script).expect("the script");
+    for image in MICROSERVICES {
+        assert!(script.contains(&format!("pack \"$root\" {image} ")), "{image} is not made");
     }
 }
