@@ -16,6 +16,8 @@ use swarmctl::commands::{
 use swarmctl::endpoint::{Endpoint, Said, environment};
 use swarmctl::{lab, logs};
 
+#[cfg(test)]
+mod docs;
 mod examples;
 #[cfg(test)]
 mod reference;
@@ -88,6 +90,9 @@ enum Command {
     Context(context::ContextCommand),
     /// Print the certificate that signs those of the cluster's nodes
     Ca(cluster::CaArgs),
+    /// Write the manual pages of all commands into a folder, for the package
+    #[command(hide = true)]
+    Man { folder: std::path::PathBuf },
     /// Show the cluster in a browser
     Dashboard(dashboard::DashboardArgs),
     /// A cluster of hosts on one machine: the test bed and the quick demo
@@ -115,6 +120,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => lab::run(args),
         Command::Config(ConfigWords { objects: None, files }) => config::run(&files),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Man { folder } => man_pages(&folder).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) if !args.asks_an_engine() => convert::run(&args),
         Command::Context(command) => context::run(&said, &command).map(|()| ExitCode::SUCCESS),
         command => call(&said, &command),
@@ -125,6 +131,12 @@ fn main() -> ExitCode {
             error.is::<BadInput>() || matches!(error.downcast_ref(), Some(CallError::Address(_)));
         ExitCode::from(if is_ours { 2 } else { 1 })
     })
+}
+
+/// One page for `swarmctl` and one for each command that is not hidden.
+fn man_pages(folder: &std::path::Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    Ok(clap_mangen::generate_to(command(), folder)?)
 }
 
 /// Every command there is.
@@ -195,7 +207,11 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Config(ConfigWords { objects: Some(command), .. }) => {
             secret::config(client, command).await?;
         }
-        Command::Lab(_) | Command::Config(_) | Command::Completion(_) | Command::Context(_) => {
+        Command::Lab(_)
+        | Command::Config(_)
+        | Command::Completion(_)
+        | Command::Context(_)
+        | Command::Man { .. } => {
             unreachable!("handled before")
         }
     }

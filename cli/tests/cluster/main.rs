@@ -1,5 +1,6 @@
 //! The real `swarmctl` binary against the real API over a cluster in memory.
 
+mod docs;
 mod engine;
 #[path = "../../../orchestrator/tests/api/front.rs"]
 mod front;

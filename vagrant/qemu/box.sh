@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Makes the disk, kernel and initrd of a plain Debian machine from Debian's packages, for vagrant/qemu/up.sh.
+#
+#   vagrant/qemu/box.sh [--out DIR]     default: target/box; made once, again with --anew
+#
+# Nothing of the cluster is in it: a Debian as one finds it, with the packages that our provisioning asks
+# for, so that it also works on a machine without a network. Needs root, mmdebstrap and mke2fs.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+out=target/box
+anew=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --out) out=$2; shift 2 ;;
+    --anew) anew=yes; shift ;;
+    *) echo "usage: $0 [--out DIR] [--anew]" >&2; exit 2 ;;
+  esac
+done
+
+[ "$(id -u)" -eq 0 ] || { echo "box: must run as root" >&2; exit 1; }
+for program in mmdebstrap mke2fs ssh-keygen; do
+  command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install mmdebstrap e2fsprogs openssh-client)" >&2; exit 1; }
+done
+if [ -z "$anew" ] && [ -e "$out/disk.ext4" ] && [ "$out/disk.ext4" -nt "$0" ]; then
+  echo "box: $out is there already (--anew makes it again)"
+  exit 0
+fi
+
+suite=bookworm
+size=4G
+packages=(
+  systemd-sysv udev dbus kmod linux-image-cloud-amd64 initramfs-tools
+  iproute2 nftables iptables conntrack ca-certificates curl jq openssh-server sudo procps
+  docker.io
+)
+
+mkdir -p "$out"
+root=$out/root
+rm -rf "$root"
+trap 'rm -rf "$root"' EXIT
+[ -e "$out/key" ] || ssh-keygen -q -t ed25519 -N '' -C box -f "$out/key"
+
+list=$(IFS=,; echo "${packages[*]}")
+mmdebstrap --mode=root --variant=minbase --include="$list" --dpkgopt='path-exclude=/usr/share/doc/*' \
+  --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$root"
+
+echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
+echo box >"$root/etc/hostname"
+# Known to each other, as Vagrant's machines are.
+cat >"$root/etc/hosts" <<'HOSTS'
+127.0.0.1 localhost
+192.168.56.11 m1
+192.168.56.101 w1
+192.168.56.102 w2
+HOSTS
+install -d -m 700 "$root/root/.ssh"
+install -m 600 "$out/key.pub" "$root/root/.ssh/authorized_keys"
+# eth0: the emulator's own network, for ssh. eth1: the machines' network, its address from the command line
+# of the kernel.
+mkdir -p "$root/etc/systemd/network"
+printf '[Match]\nName=eth0\n[Network]\nDHCP=ipv4\n' >"$root/etc/systemd/network/10-eth0.network"
+cat >"$root/etc/systemd/system/box-address.service" <<'UNIT'
+[Unit]
+Description=The address of this machine among the others
+Before=network-online.target docker.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'until ip link set eth1 up; do sleep 0.5; done; ip address replace "$(sed -n "s/.*box.address=\\([^ ]*\\).*/\\1/p" /proc/cmdline)" dev eth1'
+[Install]
+WantedBy=multi-user.target
+UNIT
+chroot "$root" systemctl enable --quiet systemd-networkd ssh box-address
+# Nobody logs in there, and waiting for it takes minutes under emulation.
+chroot "$root" systemctl mask --quiet serial-getty@ttyS0.service
+# Made at first use, and slow under emulation.
+chroot "$root" ssh-keygen -A >/dev/null
+rm -f "$root"/var/cache/apt/archives/*.deb
+
+cp "$root"/boot/vmlinuz-* "$out/vmlinuz"
+cp "$root"/boot/initrd.img-* "$out/initrd"
+rm -f "$out/disk.ext4"
+mke2fs -q -t ext4 -L box -d "$root" "$out/disk.ext4" "$size"
+echo "box: $(du -sh "$root" | cut -f1) of Debian $suite in $out/disk.ext4, kernel $(basename "$root"/boot/vmlinuz-*)"
