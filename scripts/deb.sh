@@ -70,9 +70,12 @@ put 644 packaging/systemd/swarmctl-agent.service usr/lib/systemd/system/swarmctl
 [ ! -d packaging/prometheus ] || for file in packaging/prometheus/*.*; do
   put 644 "$file" "usr/share/swarmctl/prometheus/$(basename "$file")"
 done
+# Not below /usr/share/doc, which small systems leave out.
 for file in specs/*.yml; do
-  put 644 "$file" "usr/share/doc/swarmctl/examples/$(basename "$file")"
+  put 644 "$file" "usr/share/swarmctl/specs/$(basename "$file")"
 done
+mkdir -p "$tree/usr/share/doc/swarmctl"
+ln -s ../../swarmctl/specs "$tree/usr/share/doc/swarmctl/examples"
 
 # From the programs themselves, so that they say what these programs do.
 "$bins/swarmctl" man "$tree/usr/share/man/man1"

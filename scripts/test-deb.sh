@@ -238,7 +238,7 @@ ok "three hosts form a cluster"
 
 "$bins/sample-services" images --out "$work/images" --only probe >/dev/null
 for host in "${hosts[@]}"; do on "$host" docker load --quiet <"$work/images/probe.tar" >/dev/null; done
-on m1 swarmctl deploy healing -c /usr/share/doc/swarmctl/examples/self-healing.yml >/dev/null
+on m1 swarmctl deploy healing -c /usr/share/swarmctl/specs/self-healing.yml >/dev/null
 answers() { ip netns exec "$name" curl --silent --fail --max-time 5 "http://${address[$1]}:8090/"; }
 for host in "${hosts[@]}"; do until_true 20 "the service at $host" answers "$host"; done
 ok "a stack of the package's examples runs and answers on every host"
