@@ -45,6 +45,12 @@ test-deb: ## the Debian package on three clean roots: install, cluster, upgrade,
 images-microservices: ## the images of specs/microservices.yml, PostgreSQL and MariaDB among them, from Debian's packages
 	@scripts/images-microservices.sh
 
+HOURS ?= 8
+.PHONY: soak
+soak: ## simulated clusters for hours, on every core (HOURS=8)
+	$(CARGO) build --release -p cluster-tests --bin sim
+	target/$(TRIPLE)/release/sim --hours $(HOURS) --from $$(date +%s) --seeds 500 --jobs $$(nproc) --minutes 5
+
 .PHONY: bench bench-quick
 bench: deps build ## benchmarks of the replicated log (no peer beside it yet)
 	@scripts/bench.sh

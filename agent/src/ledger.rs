@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use agent_core::intake;
 use agent_core::worker::Kept;
 use model::wire::orders::{Delta, Fence, Orders};
 use model::{ClusterId, NodeId, TaskId};
@@ -142,10 +143,8 @@ pub enum Intake {
 /// Takes whole orders in; older ones are refused.
 #[must_use]
 pub fn take_whole(have: Option<&Orders>, whole: Orders) -> Intake {
-    match have {
-        Some(have) if whole.fence < have.fence => {
-            Intake::Old { have: have.fence, came: whole.fence }
-        }
+    match (have, intake::whole(have.map(|have| have.fence), whole.fence)) {
+        (Some(have), intake::Intake::Old) => Intake::Old { have: have.fence, came: whole.fence },
         _ => Intake::New(Box::new(whole)),
     }
 }
@@ -154,7 +153,7 @@ pub fn take_whole(have: Option<&Orders>, whole: Orders) -> Intake {
 #[must_use]
 pub fn take_delta(have: Option<&Orders>, delta: Delta) -> Intake {
     let Some(have) = have else { return Intake::Gap };
-    if delta.to < have.fence {
+    if intake::delta(Some(have.fence), &delta) == intake::Intake::Old {
         return Intake::Old { have: have.fence, came: delta.to };
     }
     let mut orders = have.clone();

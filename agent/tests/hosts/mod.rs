@@ -119,7 +119,7 @@ impl World {
             });
         }
         world.orders.networks.insert(NET, network);
-        world.orders.services.insert(WEB, service);
+        world.orders.services.insert(WEB, service.into());
         world.orders.cluster.data_path_port = 4789;
         world.orders.cluster.relay_key = "a key of this test".into();
         world.orders.fence.revision = Revision(1);
@@ -209,6 +209,7 @@ impl World {
     /// Puts tasks behind the service, as `(host, last)`, and waits until every host follows.
     pub fn set_backends(&mut self, backends: &[(u8, u8)]) {
         let service = self.orders.services.get_mut(&WEB).expect("the service");
+        let service = std::sync::Arc::make_mut(service);
         service.backends = backends
             .iter()
             .map(|(host, last)| {

@@ -37,7 +37,8 @@ pub struct Orders {
     pub networks: BTreeMap<NetworkId, NetworkOrder>,
     /// Services that this node must resolve or balance: those on its networks, and all that
     /// publish an ingress port.
-    pub services: BTreeMap<ServiceId, ServiceOrder>,
+    /// Shared: what a service is, is the same for every node that is told of it.
+    pub services: BTreeMap<ServiceId, Arc<ServiceOrder>>,
     /// Only those that a task of this node uses.
     pub secrets: BTreeMap<SecretId, FileOrder>,
     pub configs: BTreeMap<ConfigId, FileOrder>,
@@ -191,7 +192,7 @@ pub struct Delta {
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub networks: Change<NetworkId, NetworkOrder>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
-    pub services: Change<ServiceId, ServiceOrder>,
+    pub services: Change<ServiceId, Arc<ServiceOrder>>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub secrets: Change<SecretId, FileOrder>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
@@ -239,7 +240,9 @@ impl<K: Ord + Copy, V: Clone + PartialEq> Change<K, V> {
     }
 
     fn apply_to(self, map: &mut BTreeMap<K, V>) {
-        map.retain(|k, _| !self.gone.contains(k));
+        for key in &self.gone {
+            map.remove(key);
+        }
         map.extend(self.set);
     }
 }

@@ -404,7 +404,7 @@ pub struct TaskPlace {
     pub service: ServiceId,
     pub slot: Slot,
     pub node: Option<NodeId>,
-    /// On which it has or had an address.
+    /// Those on which something of it changed: it has an address there, or had, or ended.
     pub networks: Vec<NetworkId>,
 }
 

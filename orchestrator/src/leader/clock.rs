@@ -11,6 +11,8 @@ use model::Timestamp;
 pub struct Clock {
     began: Instant,
     began_at: u64,
+    /// What earlier leaders' clocks were ahead of this one.
+    ahead: AtomicU64,
     last: AtomicU64,
 }
 
@@ -21,7 +23,7 @@ impl Default for Clock {
     fn default() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let began_at = u64::try_from(since.as_millis()).unwrap_or(0);
-        Clock { began: Instant::now(), began_at, last: AtomicU64::new(0) }
+        Clock { began: Instant::now(), began_at, ahead: AtomicU64::new(0), last: AtomicU64::new(0) }
     }
 }
 
@@ -30,13 +32,36 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let now = self.began_at.saturating_add(passed);
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        let now = self.began_at.saturating_add(passed).saturating_add(ahead);
         Timestamp(self.last.fetch_max(now, Ordering::Relaxed).max(now))
+    }
+
+    /// Goes on from `at` when that is ahead: an earlier leader's clock was, and what the log says
+    /// of time (back-off, drain, monitor) would hold everything up until ours had come there.
+    pub fn catch_up(&self, at: Timestamp) {
+        let behind = at.since(self.now()).0;
+        self.ahead.fetch_add(behind, Ordering::Relaxed);
     }
 
     /// Sleeps until `at`; for long when there is no such time.
     pub fn until(&self, at: Option<Timestamp>) -> tokio::time::Sleep {
         let wait = at.map_or(LONGEST, |at| Duration::from_millis(at.since(self.now()).0));
         tokio::time::sleep(wait.min(LONGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_goes_on_from_its_predecessors_time() {
+        let clock = Clock::default();
+        let ahead = clock.now() + model::Millis::from_secs(600);
+        clock.catch_up(ahead);
+        assert!(clock.now() >= ahead);
+        clock.catch_up(Timestamp(1));
+        assert!(clock.now().since(ahead) < model::Millis::from_secs(60));
     }
 }

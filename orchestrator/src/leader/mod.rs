@@ -76,6 +76,7 @@ impl LeaderLoop {
         let (start, mut changes) = self.log.watch();
         // Sessions of an earlier leadership may have left events behind.
         while self.events.try_recv().is_ok() {}
+        self.clock.catch_up(start.state.clock());
         let mut desk = Desk::new(term, start.state.clone(), self.clock.now());
         self.settings.send_replace(desk.settings());
         self.tell(Some(term));

@@ -3,45 +3,56 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::ServiceId;
-use model::spec::{Availability, NetworkSpec, SecretSpec, ServiceMode, ServiceSpec};
+use model::object::{NodeState, RolloutState, Service};
+use model::reason::Reason;
+use model::spec::{
+    Availability, ConfigSpec, NetworkSpec, Role, SecretSpec, ServiceMode, ServiceSpec,
+};
 use orchestrator_core::State;
-use orchestrator_core::command::{Batch, Command, Refusal, RegistryAuth, Response, ServiceChange};
+use orchestrator_core::command::{
+    Batch, Command, Force, Refusal, RegistryAuth, Response, ServiceChange,
+};
 
+use super::event::Event;
 use super::managers::Origin;
-use super::world::{Event, World};
+use super::random::Random;
+use super::world::World;
 
 /// What the users remember.
 #[derive(Default)]
 pub struct Client {
     number: u64,
-    /// Creations and removals without an answer yet.
-    asked: BTreeMap<u64, Asked>,
+    /// Creations without an answer yet.
+    asked: BTreeSet<u64>,
+    /// What the cluster answered, for whoever waits for it.
+    pub(super) answers: BTreeMap<u64, Result<Response, Refusal>>,
     /// Services whose creation was acknowledged and whose removal was never asked for.
-    promised: BTreeSet<ServiceId>,
+    pub(super) promised: BTreeSet<ServiceId>,
     /// No new wishes, only repairs.
-    pub peace: bool,
+    pub(super) peace: bool,
+    /// Every node takes tasks again.
+    pub(super) activate: bool,
     /// Everything goes.
-    pub removing: bool,
-}
-
-enum Asked {
-    Create,
-    Other,
+    pub(super) removing: bool,
+    /// Keeps answers: there is somebody to read them.
+    pub(super) keeps_answers: bool,
 }
 
 impl Client {
-    pub(super) fn next_number(&mut self) -> u64 {
+    fn next_number(&mut self) -> u64 {
         self.number += 1;
-        self.asked.insert(self.number, Asked::Other);
         self.number
     }
 
     /// The cluster answered.
     pub(super) fn answered(&mut self, number: u64, answer: &Result<Response, Refusal>) {
-        if let (Some(Asked::Create), Ok(Response::Created { id, .. })) =
-            (self.asked.remove(&number), answer)
+        if self.asked.remove(&number)
+            && let Ok(Response::Created { id, .. }) = answer
         {
             self.promised.insert(ServiceId(*id));
+        }
+        if self.keeps_answers {
+            self.answers.insert(number, answer.clone());
         }
     }
 
@@ -49,171 +60,303 @@ impl Client {
     pub(super) fn unknown(&mut self, number: u64) {
         self.asked.remove(&number);
     }
-
-    /// Whether everything that was acknowledged is there.
-    ///
-    /// # Errors
-    /// What is missing.
-    pub(super) fn kept(&self, state: &State) -> Result<(), String> {
-        match self.promised.iter().find(|id| state.service(**id).is_none()) {
-            Some(id) => Err(format!("service {id} was acknowledged and is not there")),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The most services at a time.
 const SERVICES: usize = 6;
 
 impl World {
-    /// The users do something, then something else in a while.
-    pub(super) fn client_acts(&mut self) {
-        let wait = if self.client.peace || self.client.removing {
-            self.repair();
-            1_000
-        } else {
-            if let Some(command) = self.wish() {
-                let number = self.client.next_number();
-                if matches!(command, Command::CreateService { .. }) {
-                    self.client.asked.insert(number, Asked::Create);
-                }
-                if let Command::RemoveService { id } = &command {
-                    self.client.promised.remove(id);
-                }
-                let batch = Batch { commands: vec![command], base: None };
-                self.propose(batch, Origin::Client(number));
-            }
-            self.random.range(200, 4_000)
-        };
-        self.later(wait, Event::Client);
+    /// Asks the cluster for something. Answers the number under which the answer will come.
+    pub(super) fn ask(&mut self, command: Command) -> Option<u64> {
+        let number = self.client.next_number();
+        if matches!(command, Command::CreateService { .. }) {
+            self.client.asked.insert(number);
+        }
+        if let Command::RemoveService { id } = &command {
+            self.client.promised.remove(id);
+        }
+        let batch = Batch { commands: vec![command], base: None };
+        self.propose(batch, Origin::Client(number)).then_some(number)
     }
 
-    fn repair(&mut self) {
-        if !self.client.removing {
-            self.mend();
+    /// The users want something, then something else in a while.
+    pub(super) fn wish(&mut self, wish: u64) {
+        if self.client.peace {
             return;
         }
-        let Some((_, state)) = self.managers.leading() else { return };
-        let services = state.services().filter(|s| s.removed.is_none());
-        let mut commands: Vec<Command> =
-            services.map(|s| Command::RemoveService { id: s.id }).collect();
-        if commands.is_empty() {
-            let networks = state.networks().filter(|n| n.removed.is_none() && !n.spec.ingress);
-            commands.extend(networks.map(|n| Command::RemoveNetwork { id: n.id }));
-            commands.extend(state.secrets().map(|s| Command::RemoveSecret { id: s.id }));
+        let number = wish * 2;
+        let mut chance = Random::of_act(self.seed, number);
+        let wait = chance.range(200, 4_000) * self.pace();
+        self.later(wait, Event::Wish(wish + 1));
+        if !self.admits(number) {
+            return;
         }
-        for command in commands {
-            let number = self.client.next_number();
-            let batch = Batch { commands: vec![command], base: None };
-            self.propose(batch, Origin::Client(number));
+        if let Some((command, what)) = self.choose(&mut chance, wish) {
+            self.note_act(number, what);
+            self.ask(command);
         }
     }
 
-    fn wish(&mut self) -> Option<Command> {
+    fn choose(&mut self, chance: &mut Random, wish: u64) -> Option<(Command, String)> {
         let (_, state) = self.managers.leading()?;
+        if let Some(first) = groundwork(state) {
+            return Some(first);
+        }
         let services: Vec<_> = state.services().filter(|s| s.removed.is_none()).cloned().collect();
-        let nodes: Vec<_> = state.nodes().cloned().collect();
-        let (networks, secrets) = (state.networks().len(), state.secrets().len());
-        if networks < 3 {
-            let spec = NetworkSpec { name: format!("net{networks}"), ..NetworkSpec::default() };
-            return Some(Command::CreateNetwork { spec: Box::new(spec) });
-        }
-        if secrets < 2 {
-            let spec = SecretSpec {
-                name: format!("secret{secrets}"),
-                data: "c2VjcmV0".to_owned(),
-                ..SecretSpec::default()
-            };
-            return Some(Command::CreateSecret { spec: Box::new(spec) });
-        }
-        let action = self.random.range(0, 100);
+        let action = chance.range(0, 100);
         if services.is_empty() || (action < 25 && services.len() < SERVICES) {
-            let spec = Box::new(self.new_service());
-            return Some(Command::CreateService { spec, registry_auth: None });
+            let spec = Box::new(new_service(chance, wish));
+            let what = format!("create service {}: {}", spec.name, shown(&spec));
+            return Some((Command::CreateService { spec, registry_auth: None }, what));
         }
-        let service = &services[self.random.index(services.len())];
-        let node = &nodes[self.random.index(nodes.len())];
-        let mut spec = (*service.spec).clone();
+        let service = &services[chance.index(services.len())];
         match action {
-            0..40 => {
-                if spec.mode.global.is_some() {
-                    return None;
-                }
-                spec.mode = ServiceMode::replicated(self.random.range(0, 8));
-            }
-            40..65 => {
-                let image = if self.random.chance(25) {
-                    "app:bad".to_owned()
-                } else {
-                    format!("app:{}", self.random.range(0, 5))
-                };
-                if let Some(container) = &mut spec.task_template.container_spec {
-                    container.image = image;
-                }
-                let mut config = spec.effective_update();
-                config.parallelism = self.random.range(0, 3);
-                config.failure_action =
-                    ["pause", "continue", "rollback"][self.random.index(3)].to_owned();
-                config.delay = i64::try_from(self.random.range(0, 3)).unwrap_or(0) * 1_000_000_000;
-                spec.update_config = Some(config);
-            }
-            65..72 => {
-                return Some(Command::UpdateService {
-                    id: service.id,
-                    version: service.meta.version,
-                    change: ServiceChange::Rollback,
-                    registry_auth: RegistryAuth::Keep,
-                });
-            }
-            72..80 => spec.task_template.force_update += 1,
-            80..86 => return Some(Command::RemoveService { id: service.id }),
+            0..86 => change_service(chance, service, action),
+            86..89 => remove_node(state),
             _ => {
+                let nodes: Vec<_> = state.nodes().collect();
+                let node = nodes[chance.index(nodes.len())];
                 let mut spec = node.spec.clone();
                 spec.availability = [
                     Availability::Active,
                     Availability::Active,
                     Availability::Drain,
                     Availability::Pause,
-                ][self.random.index(4)];
+                ][chance.index(4)];
                 let (id, version) = (node.id, node.meta.version);
-                return Some(Command::UpdateNode { id, version, spec: Box::new(spec) });
+                let name = &node.description.hostname;
+                let what = format!("set {name} to {:?}", spec.availability);
+                Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what))
             }
         }
-        Some(Command::UpdateService {
-            id: service.id,
-            version: service.meta.version,
-            change: ServiceChange::Spec(Box::new(spec)),
-            registry_auth: RegistryAuth::Keep,
-        })
     }
 
-    fn new_service(&mut self) -> ServiceSpec {
-        let number = self.client.number;
-        let mode = if self.random.chance(20) {
-            r#""Global":{}"#.to_owned()
-        } else {
-            format!(r#""Replicated":{{"Replicas":{}}}"#, self.random.range(1, 8))
-        };
-        let network = self.random.range(0, 2);
-        let order = if self.random.chance(40) { "start-first" } else { "stop-first" };
-        let secret = if self.random.chance(40) {
-            r#","Secrets":[{"SecretName":"secret0","SecretID":"secret0"}]"#
-        } else {
-            ""
-        };
-        let ports = if self.random.chance(50) {
-            r#","EndpointSpec":{"Ports":[{"TargetPort":80}]}"#
-        } else {
-            ""
-        };
-        let text = format!(
-            r#"{{"Name":"s{number}","TaskTemplate":{{
-                "ContainerSpec":{{"Image":"app:0"{secret}}},
-                "Networks":[{{"Target":"net{network}"}}],
-                "Resources":{{"Reservations":{{"NanoCPUs":200000000}}}}}},
-                "Mode":{{{mode}}},
-                "UpdateConfig":{{"Parallelism":1,"Order":"{order}"}}{ports}}}"#
-        );
-        serde_json::from_str(&text).expect("a service spec")
+    /// Users repair what was broken on purpose, or remove everything.
+    pub(super) fn users_mend(&mut self) {
+        self.later(1_000, Event::Mend);
+        let Some((_, state)) = self.managers.leading() else { return };
+        let commands = if self.client.removing { removals(state) } else { self.repairs(state) };
+        for command in commands {
+            self.ask(command);
+        }
     }
+
+    /// Every image a good one, every change able to go on; every node active, if so wished.
+    fn repairs(&self, state: &State) -> Vec<Command> {
+        let mut commands = Vec::new();
+        for node in state.nodes() {
+            let idle = node.spec.availability != Availability::Active && self.client.activate;
+            if idle {
+                let mut spec = node.spec.clone();
+                spec.availability = Availability::Active;
+                let (id, version) = (node.id, node.meta.version);
+                commands.push(Command::UpdateNode { id, version, spec: Box::new(spec) });
+            }
+            // A host that joined again under another name left this one behind.
+            if !self.hosts.iter().any(|h| h.node == node.id) && node.status.state == NodeState::Down
+            {
+                commands.push(Command::RemoveNode { id: node.id, force: Force::Yes });
+            }
+        }
+        for service in state.services().filter(|s| s.removed.is_none()) {
+            let image = image_of(&service.spec);
+            let paused = service.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Paused);
+            let given_up = state
+                .tasks_of(service.id)
+                .any(|t| matches!(t.waiting, Some(Reason::RestartsExhausted { .. })));
+            if image.ends_with(":bad") || paused || given_up {
+                let mut spec = (*service.spec).clone();
+                if let Some(container) = &mut spec.task_template.container_spec
+                    && !image.starts_with("job:")
+                {
+                    "app:mended".clone_into(&mut container.image);
+                }
+                spec.task_template.force_update += 1;
+                commands.push(update(service, ServiceChange::Spec(Box::new(spec))));
+            }
+        }
+        commands
+    }
+}
+
+fn image_of(spec: &ServiceSpec) -> String {
+    spec.task_template.container_spec.as_ref().map(|c| c.image.clone()).unwrap_or_default()
+}
+
+fn update(service: &Service, change: ServiceChange) -> Command {
+    let (id, version) = (service.id, service.meta.version);
+    Command::UpdateService { id, version, change, registry_auth: RegistryAuth::Keep }
+}
+
+fn removals(state: &State) -> Vec<Command> {
+    let services = state.services().filter(|s| s.removed.is_none());
+    let mut commands: Vec<Command> =
+        services.map(|s| Command::RemoveService { id: s.id }).collect();
+    if commands.is_empty() {
+        let networks = state.networks().filter(|n| n.removed.is_none() && !n.spec.ingress);
+        commands.extend(networks.map(|n| Command::RemoveNetwork { id: n.id }));
+        commands.extend(state.secrets().map(|s| Command::RemoveSecret { id: s.id }));
+        commands.extend(state.configs().map(|c| Command::RemoveConfig { id: c.id }));
+    }
+    commands
+}
+
+/// Networks, secrets and a config that services use.
+fn groundwork(state: &State) -> Option<(Command, String)> {
+    let (networks, secrets) = (state.networks().len(), state.secrets().len());
+    if networks < 3 {
+        let spec = NetworkSpec { name: format!("net{networks}"), ..NetworkSpec::default() };
+        let what = format!("create network {}", spec.name);
+        return Some((Command::CreateNetwork { spec: Box::new(spec) }, what));
+    }
+    if secrets < 2 {
+        let name = format!("secret{secrets}");
+        let what = format!("create secret {name}");
+        let spec = SecretSpec { name, data: "c2VjcmV0".to_owned(), ..SecretSpec::default() };
+        return Some((Command::CreateSecret { spec: Box::new(spec) }, what));
+    }
+    if state.configs().len() == 0 {
+        let name = "config0".to_owned();
+        let spec = ConfigSpec { name, data: "Y29uZmln".to_owned(), ..ConfigSpec::default() };
+        let what = "create config config0".to_owned();
+        return Some((Command::CreateConfig { spec: Box::new(spec) }, what));
+    }
+    None
+}
+
+fn change_service(
+    chance: &mut Random,
+    service: &Service,
+    action: u64,
+) -> Option<(Command, String)> {
+    let name = &service.spec.name;
+    let mut spec = (*service.spec).clone();
+    let what = match action {
+        0..40 => {
+            if spec.mode.replicated.is_none() {
+                return None;
+            }
+            let replicas = chance.range(0, 8);
+            spec.mode = ServiceMode::replicated(replicas);
+            format!("scale {name} to {replicas}")
+        }
+        40..65 => {
+            if service.job.is_some() {
+                return None;
+            }
+            let image = if chance.chance(25) {
+                "app:bad".to_owned()
+            } else {
+                format!("app:{}", chance.range(0, 5))
+            };
+            let mut config = spec.effective_update();
+            config.parallelism = chance.range(0, 3);
+            config.failure_action = ["pause", "continue", "rollback"][chance.index(3)].to_owned();
+            config.delay = i64::try_from(chance.range(0, 3)).unwrap_or(0) * 1_000_000_000;
+            let what = format!(
+                "update {name} to {image}, {} at a time, {} s apart, on failure {}",
+                config.parallelism,
+                config.delay / 1_000_000_000,
+                config.failure_action
+            );
+            if let Some(container) = &mut spec.task_template.container_spec {
+                container.image = image;
+            }
+            spec.update_config = Some(config);
+            what
+        }
+        65..72 => {
+            let what = format!("roll {name} back");
+            return Some((update(service, ServiceChange::Rollback), what));
+        }
+        72..80 => {
+            spec.task_template.force_update += 1;
+            format!("update {name} by force")
+        }
+        _ => {
+            let what = format!("remove {name}");
+            return Some((Command::RemoveService { id: service.id }, what));
+        }
+    };
+    Some((update(service, ServiceChange::Spec(Box::new(spec))), what))
+}
+
+/// A worker that is down is removed; when its host comes back it has to join anew.
+fn remove_node(state: &State) -> Option<(Command, String)> {
+    let gone =
+        state.nodes().find(|n| n.status.state == NodeState::Down && n.spec.role == Role::Worker)?;
+    let what = format!("remove node {}", gone.description.hostname);
+    Some((Command::RemoveNode { id: gone.id, force: Force::No }, what))
+}
+
+/// The service in a few words.
+fn shown(spec: &ServiceSpec) -> String {
+    let mut words = vec![match spec.mode.kind() {
+        model::spec::ModeKind::Replicated { replicas } => format!("{replicas} replicas"),
+        model::spec::ModeKind::Global => "global".to_owned(),
+        model::spec::ModeKind::ReplicatedJob { at_once, total } => {
+            format!("job of {total}, {at_once} at once")
+        }
+        model::spec::ModeKind::GlobalJob => "global job".to_owned(),
+    }];
+    words.extend(spec.update_config.as_ref().map(|u| u.order.clone()).filter(|o| !o.is_empty()));
+    if let Some(placement) = &spec.task_template.placement {
+        words.extend(placement.constraints.iter().cloned());
+        if placement.max_replicas > 0 {
+            words.push(format!("at most {} on a node", placement.max_replicas));
+        }
+    }
+    words.join(", ")
+}
+
+/// A service of any kind that a user could think of.
+fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
+    let job = chance.chance(8);
+    let mode = match chance.range(0, 100) {
+        _ if job => r#""ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":4}"#.to_owned(),
+        0..20 => r#""Global":{}"#.to_owned(),
+        _ => format!(r#""Replicated":{{"Replicas":{}}}"#, chance.range(1, 8)),
+    };
+    let image = if job { "job:0" } else { "app:0" };
+    let network = chance.range(1, 3);
+    let order = if chance.chance(40) { "start-first" } else { "stop-first" };
+    let update = if job {
+        String::new()
+    } else {
+        format!(r#","UpdateConfig":{{"Parallelism":1,"Order":"{order}"}}"#)
+    };
+    let pick = |taken: bool, text: &str| if taken { text.to_owned() } else { String::new() };
+    let secret =
+        pick(chance.chance(40), r#","Secrets":[{"SecretName":"secret0","SecretID":"secret0"}]"#);
+    let config =
+        pick(chance.chance(20), r#","Configs":[{"ConfigName":"config0","ConfigID":"config0"}]"#);
+    let checked = !job && chance.chance(50);
+    let health = pick(checked, r#","Healthcheck":{"Test":["CMD","/check"]}"#);
+    let ports = match chance.range(0, 100) {
+        0..45 => r#","EndpointSpec":{"Ports":[{"TargetPort":80}]}"#.to_owned(),
+        45..55 if !job => format!(
+            r#","EndpointSpec":{{"Ports":[{{"TargetPort":80,"PublishedPort":{},"PublishMode":"host"}}]}}"#,
+            9_000 + number % 3
+        ),
+        55..62 if !job => r#","EndpointSpec":{"Mode":"dnsrr"}"#.to_owned(),
+        _ => String::new(),
+    };
+    let ports = if job { String::new() } else { ports };
+    let cpus = if chance.chance(15) { 3_000_000_000u64 } else { 200_000_000 };
+    let limited = !job && chance.chance(20);
+    let restart = pick(limited, r#","RestartPolicy":{"Condition":"any","MaxAttempts":3}"#);
+    let placement = match chance.range(0, 100) {
+        0..15 => r#","Placement":{"Constraints":["node.labels.zone==a"]}"#,
+        15..25 => r#","Placement":{"Constraints":["node.role!=manager"]}"#,
+        25..40 => r#","Placement":{"MaxReplicas":2}"#,
+        _ => "",
+    };
+    let text = format!(
+        r#"{{"Name":"s{number}","TaskTemplate":{{
+            "ContainerSpec":{{"Image":"{image}"{secret}{config}{health}}},
+            "Networks":[{{"Target":"net{network}"}}],
+            "Resources":{{"Reservations":{{"NanoCPUs":{cpus}}}}}{restart}{placement}}},
+            "Mode":{{{mode}}}{update}{ports}}}"#
+    );
+    serde_json::from_str(&text).expect("a service spec")
 }

@@ -13,16 +13,54 @@ pub struct Engine {
     started: i64,
 }
 
+/// What comes of a step, as chance decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Done,
+    /// Done, but nobody hears of it.
+    DoneUnheard,
+    /// Not done, and nobody knows.
+    Lost,
+    /// The engine refuses.
+    Refused,
+}
+
 impl Engine {
-    /// Does a step. `fails` is what chance decided about it.
-    pub fn take(&mut self, task: TaskId, step: &Step, image: &str, fails: bool) -> Outcome {
-        if fails {
-            return Outcome::Unknown("the engine did not answer".to_owned());
+    /// Does a step. `checked`: the container has a health check.
+    pub fn take(
+        &mut self,
+        task: TaskId,
+        step: &Step,
+        image: &str,
+        checked: bool,
+        fate: Fate,
+    ) -> Outcome {
+        match fate {
+            Fate::Done | Fate::DoneUnheard => {}
+            Fate::Lost => return Outcome::Unknown("the engine did not answer".to_owned()),
+            Fate::Refused => return Outcome::Refused("the registry does not answer".to_owned()),
         }
+        self.act(task, step, image, checked);
+        if fate == Fate::DoneUnheard {
+            return Outcome::Unknown("the connection to the engine broke".to_owned());
+        }
+        match step {
+            Step::Pull => Outcome::Done(None),
+            Step::Abandon => Outcome::Abandoned,
+            Step::Inspect
+            | Step::Create
+            | Step::Start { .. }
+            | Step::Hook { .. }
+            | Step::Stop { .. }
+            | Step::Kill { .. }
+            | Step::Remove { .. } => Outcome::Done(Some(self.sight(task))),
+        }
+    }
+
+    fn act(&mut self, task: TaskId, step: &Step, image: &str, checked: bool) {
         match step {
             Step::Pull => {
                 self.images.insert(image.to_owned());
-                return Outcome::Done(None);
             }
             Step::Create => {
                 let id = format!("c{task}");
@@ -35,10 +73,11 @@ impl Engine {
             Step::Start { .. } => {
                 self.started += 1;
                 let pid = self.started;
+                let health = if checked { Health::Starting } else { Health::Unchecked };
                 if let Some(container) = self.containers.get_mut(&task)
                     && container.phase == Phase::Created
                 {
-                    container.phase = Phase::Running { pid, health: Health::Starting };
+                    container.phase = Phase::Running { pid, health };
                 }
             }
             Step::Stop { .. } => self.end(task, 143),
@@ -46,10 +85,8 @@ impl Engine {
             Step::Remove { .. } => {
                 self.containers.remove(&task);
             }
-            Step::Inspect | Step::Hook { .. } => {}
-            Step::Abandon => return Outcome::Abandoned,
+            Step::Inspect | Step::Hook { .. } | Step::Abandon => {}
         }
-        Outcome::Done(Some(self.sight(task)))
     }
 
     /// How a container is.
@@ -67,19 +104,30 @@ impl Engine {
         }
     }
 
-    /// The first health check passes.
-    pub fn heal(&mut self, task: TaskId) {
-        if let Some(Container { phase: Phase::Running { health, .. }, .. }) =
-            self.containers.get_mut(&task)
-        {
-            *health = Health::Healthy;
+    /// The health check of this very process says something. False when it is not there any more.
+    pub fn judge(&mut self, task: TaskId, process: i64, verdict: Health) -> bool {
+        match self.containers.get_mut(&task).map(|c| &mut c.phase) {
+            Some(Phase::Running { pid, health }) if *pid == process => {
+                *health = verdict;
+                true
+            }
+            Some(Phase::Running { .. } | Phase::Created | Phase::Ended(_)) | None => false,
         }
     }
 
     /// Whether the task's process runs.
     #[must_use]
     pub fn runs(&self, task: TaskId) -> bool {
-        self.containers.get(&task).is_some_and(|c| matches!(c.phase, Phase::Running { .. }))
+        self.pid(task).is_some()
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self, task: TaskId) -> Option<i64> {
+        match self.containers.get(&task)?.phase {
+            Phase::Running { pid, .. } => Some(pid),
+            Phase::Created | Phase::Ended(_) => None,
+        }
     }
 
     /// The power goes: every process ends.

@@ -3,11 +3,20 @@
 use std::collections::BTreeMap;
 
 use agent_core::worker::{Kept, Limits, Worker};
+use model::object::Revision;
 use model::wire::orders::Orders;
 use model::wire::session::TaskReport;
-use model::{NodeId, TaskId, Timestamp};
+use model::{Millis, NodeId, TaskId, Timestamp};
 
 use super::engine::Engine;
+
+/// What an agent finds on its disk when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// None when the file is missing or does not read.
+    pub orders: Option<Orders>,
+    pub kept: BTreeMap<TaskId, Kept>,
+}
 
 /// A host.
 pub struct Host {
@@ -15,26 +24,54 @@ pub struct Host {
     pub node: NodeId,
     /// The host has power and its agent runs.
     pub up: bool,
-    /// Counts the agent's starts: what an earlier one began has no effect.
+    /// Counts the agent's starts and ends: what an earlier one began has no effect.
     pub life: u64,
     pub engine: Engine,
     /// The engine answers.
     pub engine_up: bool,
     pub worker: Worker,
-    pub orders: Orders,
-    /// On disk.
-    pub ledger: (Orders, BTreeMap<TaskId, Kept>),
+    /// What the agent obeys; without any it does nothing.
+    pub orders: Option<Orders>,
+    /// What the disk holds; while the agent runs and its disk works, that is what it obeys.
+    pub ledger: Ledger,
+    /// The disk takes nothing more: the ledger stays what it was.
+    pub disk_full: bool,
     /// The session with a leader, if there is one.
     pub session: Option<u64>,
     pub heard_leader: Timestamp,
-    /// Reports that no leader has acknowledged, by task.
-    pub pending: BTreeMap<TaskId, TaskReport>,
+    pub heard_by_leader: Timestamp,
+    /// Names and routes are those of this revision.
+    pub applied: Revision,
+    /// Reports that no leader has acknowledged, by task, each with the number it was sent under.
+    pub pending: BTreeMap<TaskId, (TaskReport, u64)>,
     pub report_seq: u64,
-    /// Reports sent under which number.
-    pub in_flight: BTreeMap<u64, Vec<TaskReport>>,
+    /// When reports were sent that are not acknowledged yet.
+    pub reports_sent: Option<Timestamp>,
     pub beat: u64,
-    /// Containers of these images end soon after they start.
-    pub crashing: bool,
+    /// Steps under way, each with the number it was begun under.
+    pub flights: BTreeMap<TaskId, u64>,
+    pub flight: u64,
+    /// When the worker wants to be asked again.
+    pub wake_at: Option<Timestamp>,
+    /// Nothing arrives from managers, nothing arrives at them.
+    pub cut_to: bool,
+    pub cut_from: bool,
+    /// The session whose frames to the host, and from it, are lost.
+    pub broken_to: u64,
+    pub broken_from: u64,
+    /// When the last frame arrives, to the host and from it: frames do not overtake.
+    pub last_to: Timestamp,
+    pub last_from: Timestamp,
+    /// The agent gets no CPU until then.
+    pub paused_until: Timestamp,
+    /// Containers end soon after they start, or their health checks fail now and then.
+    pub crashing_until: Timestamp,
+    pub flapping_until: Timestamp,
+    /// What its clock shows more than the true time: now, and since the agent's last start.
+    pub clock: Millis,
+    pub ahead: Millis,
+    /// The cluster has removed the node; it asks to join again.
+    pub removed: bool,
 }
 
 impl Host {
@@ -52,36 +89,87 @@ impl Host {
             engine: Engine::default(),
             engine_up: true,
             worker,
-            orders: Orders::default(),
-            ledger: (Orders::default(), BTreeMap::new()),
+            orders: None,
+            ledger: Ledger::default(),
+            disk_full: false,
             session: None,
             heard_leader: Timestamp(0),
+            heard_by_leader: Timestamp(0),
+            applied: Revision(0),
             pending: BTreeMap::new(),
             report_seq: 0,
-            in_flight: BTreeMap::new(),
+            reports_sent: None,
             beat: 0,
-            crashing: false,
+            flights: BTreeMap::new(),
+            flight: 0,
+            wake_at: None,
+            cut_to: false,
+            cut_from: false,
+            broken_to: 0,
+            broken_from: 0,
+            last_to: Timestamp(0),
+            last_from: Timestamp(0),
+            paused_until: Timestamp(0),
+            crashing_until: Timestamp(0),
+            flapping_until: Timestamp(0),
+            clock: Millis(0),
+            ahead: Millis(0),
+            removed: false,
+        }
+    }
+
+    /// The time as the agent has it.
+    #[must_use]
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        now + self.ahead
+    }
+
+    /// The disk takes nothing more from now on.
+    pub fn fill_disk(&mut self) {
+        if self.up && !self.disk_full {
+            self.ledger = Ledger { orders: self.orders.clone(), kept: self.worker.keep() };
+            self.disk_full = true;
         }
     }
 
     /// The agent's process ends; containers go on.
     pub fn crash(&mut self) {
+        if self.up && !self.disk_full {
+            self.ledger = Ledger { orders: self.orders.take(), kept: self.worker.keep() };
+        }
         self.up = false;
         self.life += 1;
         self.session = None;
-        self.in_flight.clear();
+        self.wake_at = None;
         self.pending.clear();
+        self.flights.clear();
     }
 
     /// The agent starts with what its disk holds, and looks at the engine.
     pub fn restart(&mut self, now: Timestamp) {
         self.up = true;
         self.life += 1;
-        self.orders = self.ledger.0.clone();
-        self.worker = Worker::new(Limits::default(), self.ledger.1.clone());
+        self.disk_full = false;
+        self.ahead = self.clock;
+        let ledger = std::mem::take(&mut self.ledger);
+        self.orders = ledger.orders;
+        if let Some(orders) = &mut self.orders {
+            // Bytes of secrets are not kept on disk.
+            orders.secrets.values_mut().for_each(|secret| secret.data.clear());
+        }
+        self.worker = Worker::new(Limits::default(), ledger.kept);
         self.heard_leader = now;
+        self.applied = Revision(0);
         self.see_all();
-        self.pending = self.worker.reports().into_iter().map(|r| (r.task, r)).collect();
+        self.start_reports_over();
+    }
+
+    /// Everything is to be reported again: to a new leader, or after a restart.
+    pub fn start_reports_over(&mut self) {
+        let ordered = |task| self.orders.as_ref().is_some_and(|o| o.tasks.contains_key(&task));
+        let reports = self.worker.reports().into_iter().filter(|r| ordered(r.task));
+        self.pending = reports.map(|r| (r.task, (r, 0))).collect();
+        self.reports_sent = None;
     }
 
     /// The agent lists the containers.
@@ -94,8 +182,11 @@ impl Host {
         }
     }
 
-    /// Writes the ledger: before anything is obeyed or reported.
-    pub fn save(&mut self) {
-        self.ledger = (self.orders.clone(), self.worker.keep());
+    /// The image of a task, and whether its container has a health check.
+    #[must_use]
+    pub fn image_of(&self, task: TaskId) -> (&str, bool) {
+        let order = self.orders.as_ref().and_then(|o| o.tasks.get(&task));
+        let container = order.and_then(|t| t.spec.container_spec.as_ref());
+        container.map_or(("", false), |c| (c.image.as_str(), c.healthcheck.is_some()))
     }
 }

@@ -11,6 +11,14 @@ impl Random {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
+    /// The numbers of one act of a seed: they do not depend on what happened before, so that an act
+    /// stays what it is when others are left out.
+    #[must_use]
+    pub fn of_act(seed: u64, act: u64) -> Random {
+        let mut first = Random::of(seed ^ 0x00c0_ffee);
+        Random::of(first.number() ^ act.wrapping_mul(0xd134_2543_de82_ef95))
+    }
+
     /// Any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -28,6 +36,11 @@ impl Random {
     /// True `percent` times in a hundred.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.number() % 100 < percent
+    }
+
+    /// True once in so many times.
+    pub fn once_in(&mut self, times: u64) -> bool {
+        self.number().is_multiple_of(times)
     }
 
     /// An index into something of this length.

@@ -225,6 +225,7 @@ mod tests {
     fn a_task_that_gets_no_new_traffic_still_takes_relayed_connections() {
         let mut orders = orders();
         for service in orders.services.values_mut() {
+            let service = std::sync::Arc::make_mut(service);
             service.backends.retain(|_, backend| backend.node != HERE);
         }
         let routes = Routes::new(&orders, &[]);

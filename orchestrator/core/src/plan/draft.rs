@@ -77,6 +77,11 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Nothing is to be done so far.
+    pub(super) fn is_empty(&self) -> bool {
+        self.written == 0
+    }
+
     /// As many commands as one plan may have.
     pub(super) fn is_full(&self) -> bool {
         self.written >= self.limits.commands

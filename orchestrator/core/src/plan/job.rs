@@ -18,6 +18,8 @@ struct Run {
     /// Failed for good.
     given_up: u64,
     taken: BTreeSet<Slot>,
+    /// A task of an earlier run has not ended there yet.
+    ending: BTreeSet<Slot>,
 }
 
 pub(super) fn replicated<'a>(
@@ -34,7 +36,9 @@ pub(super) fn replicated<'a>(
         while run.taken.contains(&Slot::Replica(number)) {
             number += 1;
         }
-        work.start(Start::fresh(Slot::Replica(number), work.service.template));
+        let slot = Slot::Replica(number);
+        let start = Start::fresh(slot, work.service.template);
+        work.start(Start { old_stopping: run.ending.contains(&slot), ..start });
         number += 1;
     }
 }
@@ -45,7 +49,8 @@ pub(super) fn global<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     let wanted = global::nodes(work.draft.state, template, &held);
     let run = tend(work, views, Some(&wanted));
     for slot in wanted.difference(&run.taken) {
-        work.start(Start::fresh(*slot, work.service.template));
+        let start = Start::fresh(*slot, work.service.template);
+        work.start(Start { old_stopping: run.ending.contains(slot), ..start });
     }
 }
 
@@ -60,6 +65,7 @@ fn tend<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>], only: Option<&BTreeSet<
                 work.forget(task);
             } else {
                 work.raise(task, Desired::Remove);
+                run.ending.insert(view.slot);
             }
         }
         let unwanted = only.is_some_and(|only| !only.contains(&view.slot));

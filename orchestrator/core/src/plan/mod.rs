@@ -85,6 +85,11 @@ pub fn plan(
     let mut draft = Draft::new(state, now, *limits);
     if state.cluster().is_some() {
         nodes::plan(&mut draft, live, agenda);
+        if !draft.is_empty() {
+            // What follows from a node's fate is planned once it is written: a task that is put on
+            // a node which is given up in the same batch would have all of it refused, for ever.
+            return Plan { batches: draft.finish(), wake_at: Some(now) };
+        }
         drain::plan(&mut draft, live, agenda);
         agenda.take_due(state, now);
         while let Some(id) = agenda.services.pop_first() {

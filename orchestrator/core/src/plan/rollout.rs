@@ -12,8 +12,8 @@
 //! A slot that does not serve anyway is replaced before one that does.
 
 use model::lifecycle::Desired;
-use model::object::{Rollout, RolloutKind, RolloutState, Task, TemplateVersion};
-use model::spec::UpdateConfig;
+use model::object::{Rollout, RolloutKind, RolloutState, Slot, Task, TemplateVersion};
+use model::spec::{Availability, UpdateConfig};
 use model::{Millis, TaskId, TaskState};
 
 use super::restart::Verdict;
@@ -74,6 +74,13 @@ pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[&View<'a>]) {
         }
         work.draft.may_cut();
     }
+}
+
+/// The slot is a node's, and the node is paused: it keeps its task and gets no other.
+fn is_paused(work: &Work<'_, '_>, view: &View<'_>) -> bool {
+    let Slot::Node(node) = view.slot else { return false };
+    let node = work.draft.state.node(node);
+    node.is_some_and(|n| n.spec.availability == Availability::Pause)
 }
 
 /// How the change goes on.
@@ -143,10 +150,13 @@ impl Engine {
     fn look<'v, 'a>(&mut self, work: &mut Work<'_, 'a>, view: &'v View<'a>) -> Case<'v, 'a> {
         let mut live = view.live();
         let (old, mut new) = (live.next(), live.next());
+        let paused = is_paused(work, view);
         if let (Some(old), Some(candidate)) = (old, new) {
             let going_back = old.template == self.current && candidate.template != self.current;
             let overtaken = self.runs && candidate.template != self.current;
-            if (going_back || overtaken) && candidate.status.state != TaskState::Running {
+            // It gets its place when its node takes tasks again; then it is made anew.
+            let stuck = paused && candidate.node.is_none();
+            if (going_back || overtaken || stuck) && candidate.status.state != TaskState::Running {
                 work.stop(candidate, Desired::Shutdown);
                 new = None;
             }
@@ -158,6 +168,11 @@ impl Engine {
         let evicted = new.is_none() && old.is_some_and(|t| self.evicts(work, t));
         let need = match (outdated, evicted) {
             _ if new.is_some() => Need::Nothing,
+            // A paused node keeps what it has; the change goes on there when it takes tasks again.
+            (true, _) if paused => {
+                self.left += 1;
+                Need::Nothing
+            }
             (true, _) => Need::Outdated,
             (false, true) => Need::Evicted,
             (false, false) => Need::Nothing,
@@ -187,7 +202,21 @@ impl Engine {
         if case.need == Need::Outdated {
             self.left += 1;
         }
-        let Some(newest) = case.new.or(case.old) else { return };
+        // Also one that has failed before: while the old task is there, the slot is not done.
+        if self.runs && case.new.is_some() {
+            self.watched += 1;
+        }
+        let Some(newest) = case.new.or(case.old) else {
+            // A new task that was lost with its node is followed by another: the slot is still out
+            // of service for the change.
+            let lost = |t: &Task| t.template == self.current && work.is_lost(t);
+            let replaced = case.view.tasks.iter().any(|t| t.template != self.current);
+            if self.runs && replaced && case.ended.is_some_and(lost) {
+                self.watched += 1;
+                self.in_flight += 1;
+            }
+            return;
+        };
         let first_try = newest.restarts.in_a_row == 0;
         let is_replacement = case.view.tasks.len() > 1;
         if first_try && is_replacement && newest.status.state != TaskState::Running {
@@ -219,9 +248,6 @@ impl Engine {
                 }
             }
         }
-        if case.new.is_some() {
-            self.watched += 1;
-        }
     }
 
     /// Whether the budget lets the slot be replaced now, and takes it.
@@ -243,13 +269,19 @@ impl Engine {
     }
 
     fn replace<'a>(&self, work: &mut Work<'_, 'a>, case: &Case<'_, 'a>) {
-        let mut start = Start::fresh(case.view.slot, self.current);
+        // A move keeps the template and the failures of the task that moves.
+        let moved = case.old.filter(|_| case.need == Need::Evicted);
+        let template = moved.map_or(self.current, |old| self.template_for(old));
+        let mut start = Start::fresh(case.view.slot, template);
         start.first = false;
+        if let Some(old) = moved {
+            start.restarts = old.restarts;
+        }
         if let Some(ended) = case.ended {
             // A start-first replacement that failed is tried again, but not in a hot loop.
-            let retry = ended.template == self.current && case.old.is_some();
+            let retry = ended.template == template && case.old.is_some();
             if retry {
-                match work.verdict(ended, self.current) {
+                match work.verdict(ended, template) {
                     Verdict::Again { restarts, not_before } => {
                         (start.restarts, start.not_before) = (restarts, not_before);
                     }
@@ -269,9 +301,6 @@ impl Engine {
             work.start(start);
             return;
         };
-        if case.need == Need::Evicted {
-            (start.template, start.restarts) = (self.template_for(old), old.restarts);
-        }
         let serves = old.status.state == TaskState::Running;
         if self.config.starts_first() && serves {
             start.beside = Some(old);

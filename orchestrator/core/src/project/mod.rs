@@ -30,8 +30,10 @@ pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
         ..Orders::default()
     };
     let networks = parts::networks_on(state, node);
-    orders.networks =
-        networks.iter().filter_map(|id| Some((*id, parts::network(state, node, *id)?))).collect();
+    orders.networks = networks
+        .iter()
+        .filter_map(|id| Some((*id, parts::Network::of(state, *id).order(state, node)?)))
+        .collect();
     orders.services = parts::services_for(state, &networks)
         .into_iter()
         .filter_map(|id| Some((id, parts::service(state, id)?)))

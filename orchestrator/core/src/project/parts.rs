@@ -137,31 +137,48 @@ pub(super) fn networks_on(state: &State, node: NodeId) -> BTreeSet<NetworkId> {
         .collect()
 }
 
-pub(super) fn network(state: &State, own: NodeId, id: NetworkId) -> Option<NetworkOrder> {
-    let network = state.network(id)?;
-    let mut remote: BTreeMap<Ipv4Addr, NodeId> = BTreeMap::new();
-    let mut remote_gateways = BTreeMap::new();
-    for node in state.network_nodes(id).filter(|node| *node != own) {
-        for task in state.tasks_on(node).filter(|t| is_active(t)) {
-            let here = task.attachments.iter().filter(|a| a.network == id);
-            remote.extend(here.map(|a| (a.address, node)));
+/// Every address on a network and where it is: what the orders of all its nodes are made of.
+pub(super) struct Network {
+    id: NetworkId,
+    tasks: BTreeMap<Ipv4Addr, NodeId>,
+    gateways: BTreeMap<Ipv4Addr, NodeId>,
+}
+
+impl Network {
+    pub(super) fn of(state: &State, id: NetworkId) -> Network {
+        let mut all = Network { id, tasks: BTreeMap::new(), gateways: BTreeMap::new() };
+        let Some(network) = state.network(id) else { return all };
+        for node in state.network_nodes(id) {
+            for task in state.tasks_on(node).filter(|t| is_active(t)) {
+                let here = task.attachments.iter().filter(|a| a.network == id);
+                all.tasks.extend(here.map(|a| (a.address, node)));
+            }
+            all.gateways.extend(network.gateways.get(&node).map(|address| (*address, node)));
         }
-        remote_gateways.extend(network.gateways.get(&node).map(|address| (*address, node)));
+        all
     }
-    Some(NetworkOrder {
-        id,
-        name: network.spec.name.clone(),
-        vni: network.vni,
-        subnet: network.subnet,
-        gateway: *network.gateways.get(&own)?,
-        internal: network.spec.internal,
-        attachable: network.spec.attachable,
-        encrypted: network.spec.options.contains_key("encrypted"),
-        options: network.spec.options.clone(),
-        labels: network.spec.labels.clone(),
-        remote,
-        remote_gateways,
-    })
+
+    /// The network as a node of it sees it.
+    pub(super) fn order(&self, state: &State, own: NodeId) -> Option<NetworkOrder> {
+        let network = state.network(self.id)?;
+        let elsewhere = |map: &BTreeMap<Ipv4Addr, NodeId>| -> BTreeMap<Ipv4Addr, NodeId> {
+            map.iter().filter(|(_, node)| **node != own).map(|(a, n)| (*a, *n)).collect()
+        };
+        Some(NetworkOrder {
+            id: self.id,
+            name: network.spec.name.clone(),
+            vni: network.vni,
+            subnet: network.subnet,
+            gateway: *network.gateways.get(&own)?,
+            internal: network.spec.internal,
+            attachable: network.spec.attachable,
+            encrypted: network.spec.options.contains_key("encrypted"),
+            options: network.spec.options.clone(),
+            labels: network.spec.labels.clone(),
+            remote: elsewhere(&self.tasks),
+            remote_gateways: elsewhere(&self.gateways),
+        })
+    }
 }
 
 /// The services that a node on these networks must know: those on them, and every publisher.
@@ -173,7 +190,7 @@ pub(super) fn services_for(state: &State, networks: &BTreeSet<NetworkId>) -> BTr
         .collect()
 }
 
-pub(super) fn service(state: &State, id: ServiceId) -> Option<ServiceOrder> {
+pub(super) fn service(state: &State, id: ServiceId) -> Option<Arc<ServiceOrder>> {
     let service = state.service(id).filter(|s| s.removed.is_none())?;
     let template = service.templates.get(&service.template)?;
     let dnsrr = service.spec.endpoint_spec.as_ref().is_some_and(|e| e.is_dnsrr());
@@ -196,7 +213,7 @@ pub(super) fn service(state: &State, id: ServiceId) -> Option<ServiceOrder> {
             Some((t.id, Backend { node: t.node?, slot: t.slot, addresses }))
         })
         .collect();
-    Some(ServiceOrder {
+    Some(Arc::new(ServiceOrder {
         id,
         name: service.spec.name.clone(),
         stack: template.stack.clone(),
@@ -210,7 +227,7 @@ pub(super) fn service(state: &State, id: ServiceId) -> Option<ServiceOrder> {
             .cloned()
             .collect(),
         backends,
-    })
+    }))
 }
 
 /// The secrets and configs that tasks of the node use.

@@ -4,8 +4,9 @@
 //! and sent. What they are is said in one place, [`Touched`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use model::wire::orders::{Change, Delta, Fence, Orders};
+use model::wire::orders::{Change, Delta, Fence, Orders, ServiceOrder};
 use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
 
 use super::{orders, parts};
@@ -20,6 +21,8 @@ pub struct Projector {
     nodes: BTreeMap<NodeId, Orders>,
     /// Which nodes were told of a service, so that only those are told of its change.
     knows: BTreeMap<ServiceId, BTreeSet<NodeId>>,
+    /// What they were told. Most of what a task reports changes nothing of it.
+    services: BTreeMap<ServiceId, Arc<ServiceOrder>>,
 }
 
 /// The parts of orders that some entries touch.
@@ -31,9 +34,27 @@ struct Touched {
     /// On the node that has the task.
     tasks: BTreeMap<NodeId, BTreeSet<TaskId>>,
     services: BTreeSet<ServiceId>,
+    /// A service itself changed, so that other nodes may have to know it.
+    specs: bool,
     networks: BTreeSet<NetworkId>,
     secrets: BTreeSet<SecretId>,
     configs: BTreeSet<ConfigId>,
+}
+
+/// The parts that are the same for every node, each made once for all of them.
+struct Parts {
+    services: BTreeMap<ServiceId, Option<Arc<ServiceOrder>>>,
+    networks: BTreeMap<NetworkId, parts::Network>,
+}
+
+impl Parts {
+    fn service(&mut self, state: &State, id: ServiceId) -> Option<&Arc<ServiceOrder>> {
+        self.services.entry(id).or_insert_with(|| parts::service(state, id)).as_ref()
+    }
+
+    fn network(&mut self, state: &State, id: NetworkId) -> &parts::Network {
+        self.networks.entry(id).or_insert_with(|| parts::Network::of(state, id))
+    }
 }
 
 impl Projector {
@@ -78,12 +99,14 @@ impl Projector {
         state: &State,
         applied: impl IntoIterator<Item = &'a Applied>,
     ) -> BTreeMap<NodeId, Delta> {
-        let touched = Self::touched(state, applied);
+        let mut touched = Self::touched(state, applied);
+        let mut parts = Parts { services: BTreeMap::new(), networks: BTreeMap::new() };
+        self.leave_out_unchanged(state, &mut touched, &mut parts);
         let affected = self.affected(state, &touched);
         let mut deltas = BTreeMap::new();
         for node in affected {
             let Some(old) = self.nodes.get_mut(&node) else { continue };
-            let delta = renew(state, node, old, &touched, self.term);
+            let delta = renew(state, node, old, &touched, &mut parts, self.term);
             for service in delta.services.set.keys() {
                 self.knows.entry(*service).or_default().insert(node);
             }
@@ -101,6 +124,25 @@ impl Projector {
         deltas
     }
 
+    /// A service is touched by every report of a task of it, but few of them change what others
+    /// are told.
+    fn leave_out_unchanged(&mut self, state: &State, touched: &mut Touched, parts: &mut Parts) {
+        touched.services.retain(|id| {
+            let (old, new) = (self.services.get(id), parts.service(state, *id));
+            let same = old.is_some() && old == new;
+            match new {
+                Some(new) if !same => {
+                    self.services.insert(*id, new.clone());
+                }
+                Some(_) => {}
+                None => {
+                    self.services.remove(id);
+                }
+            }
+            !same
+        });
+    }
+
     fn touched<'a>(state: &State, applied: impl IntoIterator<Item = &'a Applied>) -> Touched {
         let mut touched = Touched::default();
         for change in applied.into_iter().flat_map(|a| &a.changes) {
@@ -115,6 +157,7 @@ impl Projector {
                 }
                 ObjectRef::Service(id) => {
                     touched.services.insert(id);
+                    touched.specs = true;
                     // A service's own words are in its tasks' orders.
                     for task in state.tasks_of(id) {
                         if let Some(node) = task.node {
@@ -173,7 +216,14 @@ impl Projector {
 }
 
 /// Makes the touched parts of one node's orders again, in place; answers what changed.
-fn renew(state: &State, node: NodeId, old: &mut Orders, touched: &Touched, term: u64) -> Delta {
+fn renew(
+    state: &State,
+    node: NodeId,
+    old: &mut Orders,
+    touched: &Touched,
+    parts: &mut Parts,
+    term: u64,
+) -> Delta {
     let to = Fence { term, revision: state.revision() };
     let mut delta = Delta { from: old.fence, to, ..Delta::default() };
     let Some(known) = state.node(node) else {
@@ -208,21 +258,37 @@ fn renew(state: &State, node: NodeId, old: &mut Orders, touched: &Touched, term:
             put(&mut old.tasks, &mut delta.tasks, *id, new);
         }
     }
-    let networks = parts::networks_on(state, node);
+    // What a node needs follows from its own tasks.
+    let own = touched.tasks.contains_key(&node);
     let known: BTreeSet<NetworkId> = old.networks.keys().copied().collect();
+    let networks = if own { parts::networks_on(state, node) } else { known.clone() };
     for id in known.union(&networks) {
         if touched.networks.contains(id) || known.contains(id) != networks.contains(id) {
-            let new = networks.contains(id).then(|| parts::network(state, node, *id)).flatten();
+            let needed = networks.contains(id);
+            let new = needed.then(|| parts.network(state, *id).order(state, node)).flatten();
             put(&mut old.networks, &mut delta.networks, *id, new);
         }
     }
-    let services = parts::services_for(state, &networks);
-    let known: BTreeSet<ServiceId> = old.services.keys().copied().collect();
-    for id in known.union(&services) {
-        if touched.services.contains(id) || known.contains(id) != services.contains(id) {
-            let new = services.contains(id).then(|| parts::service(state, *id)).flatten();
-            put(&mut old.services, &mut delta.services, *id, new);
+    if own || touched.specs {
+        let known: BTreeSet<ServiceId> = old.services.keys().copied().collect();
+        let services = parts::services_for(state, &networks);
+        for id in known.union(&services) {
+            if touched.services.contains(id) || known.contains(id) != services.contains(id) {
+                let needed = services.contains(id);
+                let new = needed.then(|| parts.service(state, *id)).flatten();
+                put_copy(&mut old.services, &mut delta.services, *id, new);
+            }
         }
+    } else {
+        for id in &touched.services {
+            if old.services.contains_key(id) {
+                let new = parts.service(state, *id);
+                put_copy(&mut old.services, &mut delta.services, *id, new);
+            }
+        }
+    }
+    if !own && touched.secrets.is_empty() && touched.configs.is_empty() {
+        return delta;
     }
     let (secrets, configs) = parts::files_on(state, node);
     let known: BTreeSet<SecretId> = old.secrets.keys().copied().collect();
@@ -256,5 +322,17 @@ fn put<K: Ord + Copy, V: Clone + PartialEq>(
                 change.gone.insert(key);
             }
         }
+    }
+}
+
+/// As [`put`], of what is shared: copied only if it differs.
+fn put_copy<K: Ord + Copy, V: Clone + PartialEq>(
+    map: &mut BTreeMap<K, V>,
+    change: &mut Change<K, V>,
+    key: K,
+    new: Option<&V>,
+) {
+    if new.is_none() || map.get(&key) != new {
+        put(map, change, key, new.cloned());
     }
 }

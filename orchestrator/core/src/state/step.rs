@@ -128,6 +128,10 @@ impl Step<'_> {
         let mut place = place(&task);
         if let Some(old) = &old {
             place.networks.extend(old.attachments.iter().map(|a| a.network));
+            let kept = (old.node, &old.attachments) == (task.node, &task.attachments);
+            if kept && presence(old) == presence(&task) {
+                place.networks.clear();
+            }
             self.index_task(old, false);
             if holds_addresses(old) && !holds_addresses(&task) {
                 for attachment in std::mem::take(&mut task.attachments) {
@@ -243,6 +247,12 @@ impl Step<'_> {
 
 fn kind(known: bool) -> ChangeKind {
     if known { ChangeKind::Updated } else { ChangeKind::Created }
+}
+
+/// What others on its networks can notice of a task: whether it may be spoken to, and whether its
+/// addresses are held.
+fn presence(task: &Task) -> (bool, bool) {
+    (task.status.state.is_terminal(), holds_addresses(task))
 }
 
 fn place(task: &Task) -> TaskPlace {

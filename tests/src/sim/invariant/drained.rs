@@ -30,7 +30,7 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
         // It began to serve only after the order to stop had been given.
         return Ok(());
     };
-    if world.now.since(drain.since) >= BOUND {
+    if super::leader_time(world).since(drain.since) >= BOUND {
         return Ok(());
     }
     for (at, other) in world.hosts.iter().enumerate() {
@@ -40,7 +40,7 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
         if at == host || !connected || !ready || other.session.is_none() {
             continue;
         }
-        let service = other.orders.services.get(&stopping.service);
+        let service = other.orders.as_ref().and_then(|o| o.services.get(&stopping.service));
         if service.is_some_and(|s| s.backends.contains_key(&task)) {
             return Err(format!("{} routes to task {task}, which is being stopped", other.name));
         }

@@ -1,78 +1,190 @@
 //! What must hold, each in its own file with an id and a sentence.
+//!
+//! Cheap looks are taken after every event that could break what they look at; those that read the
+//! whole state, now and then.
 
-mod addresses;
+mod back_off;
+mod budget;
+mod dirty;
 mod drained;
+mod explains;
+mod fence;
+mod given_up;
+mod leak;
+mod liveness;
+mod names;
+mod one_holder;
 mod one_live;
+mod placed;
+mod progress;
+mod projected;
+mod quiet;
 mod ranks;
 mod replicas;
 mod routes;
 mod secrets;
-mod settled;
+mod writes;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use agent_core::worker::Step;
-use model::{Millis, TaskId, TaskState, Timestamp};
-use orchestrator_core::command::Applied;
+use model::lifecycle::Desired;
+use model::object::Task;
+use model::wire::orders::Fence;
+use model::{TaskId, TaskState, Timestamp};
+use orchestrator_core::Entry;
+use orchestrator_core::command::{Applied, ObjectRef};
 
-use super::world::World;
+use super::world::{Broken, World};
 
-pub(super) use replicas::replicas_agree;
-pub(super) use settled::{converged, nothing_left};
-
-type Broken = (String, String);
+pub(super) use leak::nothing_left;
+pub(super) use liveness::{all_active_and_settled, settled};
 
 /// Every invariant: its id and what it says.
 pub const INVARIANTS: &[(&str, &str)] = &[
-    addresses::SAYS,
+    back_off::SAYS,
+    budget::SAYS,
+    dirty::SAYS,
     drained::SAYS,
+    explains::SAYS,
+    fence::SAYS,
+    given_up::SAYS,
+    leak::SAYS,
+    liveness::SAYS,
+    names::SAYS,
+    one_holder::SAYS,
     one_live::SAYS,
+    placed::SAYS,
+    progress::SAYS,
+    projected::SAYS,
+    quiet::SAYS,
     ranks::SAYS,
     replicas::SAYS,
     routes::SAYS,
     secrets::SAYS,
-    settled::CONVERGES,
-    settled::LEAVES_NOTHING,
-    settled::EXPLAINS,
+    writes::SAYS,
 ];
 
 /// What the invariants remember between two looks.
 #[derive(Default)]
 pub struct Watch {
-    pub(super) ranks: BTreeMap<TaskId, TaskState>,
-    pub(super) looked: u64,
-    /// When each task's process was first seen not to run while routes named it.
-    pub(super) stale_since: BTreeMap<(usize, TaskId), Timestamp>,
+    tasks: BTreeMap<TaskId, Seen>,
+    /// Entries since the last look at the whole state.
+    entries: usize,
+    handed_out: u64,
+    empty_plans: u64,
+    /// Batches of the planner that were agreed on.
+    pub(super) plans_written: u64,
+    /// Batches of the planner that were refused, in a row.
+    refused: u32,
+    back_off: back_off::Ends,
+    routes: routes::Stale,
 }
 
-/// How long routes may name a task that no longer runs: a lost node is found, its tasks are given
-/// up and every node is told.
-pub(super) const ROUTES_BOUND: Millis = Millis(12_000);
+/// A task as it was after the entry that changed it last.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    state: TaskState,
+    desired: Desired,
+}
+
+/// What one entry did to a task.
+pub(super) struct Move {
+    task: Arc<Task>,
+    before: Option<Seen>,
+}
 
 fn named((id, _): (&str, &str), result: Result<(), String>) -> Result<(), Broken> {
     result.map_err(|why| (id.to_owned(), why))
 }
 
 /// Looks after every entry of the log.
-pub(super) fn after_entry(world: &mut World, applied: &Applied) -> Result<(), Broken> {
-    named(ranks::SAYS, ranks::check(world, applied))?;
-    world.watch.looked += 1;
-    if world.watch.looked.is_multiple_of(64) {
-        named(addresses::SAYS, addresses::check(world))?;
-        named(settled::EXPLAINS, settled::explains(world))?;
+pub(super) fn after_entry(
+    world: &mut World,
+    entry: &Entry,
+    applied: &Applied,
+) -> Result<(), Broken> {
+    named(progress::SAYS, progress::check(world, entry, applied))?;
+    let moves = moves(world, applied);
+    named(ranks::SAYS, ranks::check(&moves))?;
+    named(placed::SAYS, placed::check(world, &moves))?;
+    named(budget::SAYS, budget::check(world, &moves))?;
+    named(back_off::SAYS, back_off::check(world, &moves))?;
+    world.watch.entries += 1;
+    // A look at everything costs what everything is.
+    let tasks = world.managers.newest().tasks().len();
+    if world.watch.entries >= 64 + tasks / 4 {
+        world.watch.entries = 0;
+        named(one_holder::SAYS, one_holder::check(world))?;
+        named(explains::SAYS, explains::check(world))?;
+        named(writes::SAYS, writes::check(world))?;
     }
     Ok(())
 }
 
-/// Looks when a host has new orders.
-pub(super) fn after_orders(world: &mut World, host: usize) -> Result<(), Broken> {
+fn moves(world: &mut World, applied: &Applied) -> Vec<Move> {
+    let Some((_, state)) = world.managers.leading() else { return Vec::new() };
+    let mut moves = Vec::new();
+    for change in &applied.changes {
+        let ObjectRef::Task(id) = change.object else { continue };
+        let Some(task) = state.task(id) else {
+            world.watch.tasks.remove(&id);
+            continue;
+        };
+        let now = Seen { state: task.status.state, desired: task.desired };
+        let before = world.watch.tasks.insert(id, now);
+        // One that was made while nobody looked (a new leader caught up): nothing is known of it.
+        let new = task.meta.version.0 == applied.revision.0;
+        let before = if new { before } else { before.or(Some(now)) };
+        moves.push(Move { task: task.clone(), before });
+    }
+    moves
+}
+
+/// Looks when the leader has sent what was applied.
+pub(super) fn after_handing_out(world: &mut World) -> Result<(), Broken> {
+    world.watch.handed_out += 1;
+    if world.watch.handed_out.is_multiple_of(32) {
+        named(projected::SAYS, projected::check(world))?;
+    }
+    Ok(())
+}
+
+/// Looks when the planner had nothing to propose.
+pub(super) fn after_an_empty_plan(world: &mut World) -> Result<(), Broken> {
+    world.watch.empty_plans += 1;
+    if world.watch.empty_plans.is_multiple_of(32) {
+        named(dirty::SAYS, dirty::check(world))?;
+    }
+    Ok(())
+}
+
+/// Looks now and then: whenever users ask for something or something breaks.
+pub(super) fn now_and_then(world: &World) -> Result<(), Broken> {
+    named(given_up::SAYS, given_up::check(world))
+}
+
+/// Looks when a host has taken orders in; `had` is the fence of those before.
+pub(super) fn after_orders(
+    world: &mut World,
+    host: usize,
+    had: Option<Fence>,
+) -> Result<(), Broken> {
+    named(fence::SAYS, fence::check(world, host, had))?;
     named(secrets::SAYS, secrets::check(world, host))?;
     named(routes::SAYS, routes::check(world, host))
 }
 
 /// Looks when a container's process has started.
 pub(super) fn after_start(world: &World, host: usize, task: TaskId) -> Result<(), Broken> {
-    named(one_live::SAYS, one_live::check(world, host, task))
+    named(one_live::SAYS, one_live::check(world, host, task))?;
+    named(back_off::SAYS, back_off::check_start(world, task))
+}
+
+/// Notes that a container's process has ended by itself.
+pub(super) fn after_exit(world: &mut World, task: TaskId, code: i64) {
+    back_off::note_exit(world, task, code);
 }
 
 /// Looks before an agent takes a step.
@@ -83,4 +195,35 @@ pub(super) fn before_step(
     step: &Step,
 ) -> Result<(), Broken> {
     named(drained::SAYS, drained::check(world, host, task, step))
+}
+
+/// Looks while nothing breaks: a leader that is idle must have nothing to do.
+pub(super) fn in_peace(world: &World) -> Result<(), Broken> {
+    let idle = world.managers.leader.as_ref().is_some_and(|l| {
+        let time = world.now + l.ahead;
+        let due = l.wake_at.is_some_and(|at| at <= time);
+        l.planned == 0 && l.unseen.is_empty() && l.agenda.is_idle(time) && !due
+    });
+    if idle { named(dirty::SAYS, dirty::check(world)) } else { Ok(()) }
+}
+
+/// Looks once everything was as it should be, some seconds ago.
+pub(super) fn quiet(world: &World, plans_before: u64) -> Result<(), Broken> {
+    named(quiet::SAYS, quiet::check(world, plans_before))?;
+    named(names::SAYS, names::check(world))
+}
+
+/// Lets every manager catch up and compares.
+pub(super) fn replicas_agree(world: &mut World) -> Result<(), Broken> {
+    named(replicas::SAYS, replicas::check(world))
+}
+
+/// Compares what was acknowledged with what is there.
+pub(super) fn writes_kept(world: &World) -> Result<(), Broken> {
+    named(writes::SAYS, writes::check(world))
+}
+
+/// The leader's time, for what entries say of time.
+fn leader_time(world: &World) -> Timestamp {
+    world.managers.leader.as_ref().map_or(world.now, |leader| world.now + leader.ahead)
 }

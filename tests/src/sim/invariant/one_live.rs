@@ -26,10 +26,10 @@ pub(super) fn check(world: &World, host: usize, task: TaskId) -> Result<(), Stri
         return Ok(());
     }
     for other in state.tasks_in(started.service, started.slot).filter(|t| t.id != task) {
-        let at = world.hosts.iter().position(|h| Some(h.node) == other.node);
-        let Some(at) = at.filter(|at| world.hosts[*at].engine.runs(other.id)) else { continue };
+        let at = other.node.and_then(|node| world.by_node.get(&node));
+        let Some(at) = at.filter(|at| world.hosts[**at].engine.runs(other.id)) else { continue };
         // Given up with its node, or known to have ended: nobody counts on it.
-        if !other.status.state.is_terminal() && ready(world.hosts[at].node) {
+        if !other.status.state.is_terminal() && ready(world.hosts[*at].node) {
             return Err(format!("tasks {task} and {} of one slot both run", other.id));
         }
     }

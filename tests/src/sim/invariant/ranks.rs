@@ -1,24 +1,20 @@
 //! Ranks only rise.
 
-use orchestrator_core::command::{Applied, ObjectRef};
+use super::Move;
 
-use super::super::world::World;
+pub(super) const SAYS: (&str, &str) =
+    ("rank-rises", "a task's rank never falls, and neither does what is wanted of it");
 
-pub(super) const SAYS: (&str, &str) = ("rank-rises", "a task's rank never falls");
-
-pub(super) fn check(world: &mut World, applied: &Applied) -> Result<(), String> {
-    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
-    let mut seen = Vec::new();
-    for change in &applied.changes {
-        if let ObjectRef::Task(id) = change.object
-            && let Some(task) = state.task(id)
-        {
-            seen.push((id, task.status.state));
+pub(super) fn check(moves: &[Move]) -> Result<(), String> {
+    for Move { task, before } in moves {
+        let Some(before) = before else { continue };
+        if before.state > task.status.state {
+            let now = task.status.state;
+            return Err(format!("task {} went from {} to {now}", task.id, before.state));
         }
-    }
-    for (id, now) in seen {
-        if let Some(before) = world.watch.ranks.insert(id, now).filter(|before| *before > now) {
-            return Err(format!("task {id} went from {before} to {now}"));
+        if before.desired > task.desired {
+            let (was, now) = (before.desired, task.desired);
+            return Err(format!("task {} was wanted {was:?}, now {now:?}", task.id));
         }
     }
     Ok(())

@@ -1,34 +1,59 @@
 //! Routes do not lie for long.
 
+use std::collections::BTreeMap;
+
+use model::{Millis, TaskId, Timestamp};
+
 use super::super::world::World;
-use super::ROUTES_BOUND;
 
 pub(super) const SAYS: (&str, &str) = (
     "routes-are-true",
     "a connected node does not route to a task without a process for longer than the bound",
 );
 
+/// How long routes may name a task that no longer runs: a lost node is found, its tasks are given
+/// up and every node is told.
+const BOUND: Millis = Millis(12_000);
+
+/// Between two looks at one host.
+const LOOK: Millis = Millis(1_000);
+
+/// Since when a host's routes name a task without a process, and when each host was looked at.
+#[derive(Default)]
+pub(super) struct Stale {
+    since: BTreeMap<(usize, TaskId), Timestamp>,
+    looked: BTreeMap<usize, Timestamp>,
+}
+
 pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
     let now = world.now;
+    let watch = &mut world.watch.routes;
+    let looked = watch.looked.entry(host).or_insert(Timestamp(0));
+    if now.since(*looked) < LOOK {
+        return Ok(());
+    }
+    *looked = now;
     let mut stale = Vec::new();
-    for service in world.hosts[host].orders.services.values() {
+    let orders = world.hosts[host].orders.as_ref();
+    for service in orders.iter().flat_map(|orders| orders.services.values()) {
         for (task, backend) in &service.backends {
-            let at = world.hosts.iter().position(|h| h.node == backend.node);
+            let at = world.by_node.get(&backend.node);
             // A partitioned node's containers cannot be known to have ended.
-            let runs = at.is_some_and(|at| world.hosts[at].engine.runs(*task));
-            if !runs {
+            if !at.is_some_and(|at| world.hosts[*at].engine.runs(*task)) {
                 stale.push(*task);
             }
         }
     }
-    let watch = &mut world.watch.stale_since;
-    watch.retain(|(at, task), _| *at != host || stale.contains(task));
+    watch.since.retain(|(at, task), _| *at != host || stale.contains(task));
     for task in stale {
-        let since = *watch.entry((host, task)).or_insert(now);
+        let since = *watch.since.entry((host, task)).or_insert(now);
+        let since = since.max(world.peace_since);
         // In trouble the way to the leader may be cut for long; then there is nobody to say so.
-        if now.since(since) > ROUTES_BOUND && !world.breaking {
+        if now.since(since) > BOUND && !world.breaking {
             return Err(format!(
-                "a node has routed to task {task} since {since:?}, it does not run"
+                "{} has routed to task {task} for {}, it does not run",
+                world.hosts[host].name,
+                now.since(since)
             ));
         }
     }

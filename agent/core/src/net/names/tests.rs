@@ -87,7 +87,7 @@ pub(crate) fn orders() -> Orders {
             },
         );
     }
-    orders.services.insert(web.id, web);
+    orders.services.insert(web.id, web.into());
 
     let mut db = service(2, "demo_db");
     db.dnsrr = true;
@@ -103,12 +103,12 @@ pub(crate) fn orders() -> Orders {
             },
         );
     }
-    orders.services.insert(db.id, db);
+    orders.services.insert(db.id, db.into());
 
     let mut idle = service(3, "demo_idle");
     let vip = Some(Ipv4Addr::new(10, 1, 0, 7));
     idle.networks.insert(NET_A, ServiceNetwork { vip, aliases: BTreeSet::new() });
-    orders.services.insert(idle.id, idle);
+    orders.services.insert(idle.id, idle.into());
 
     orders.tasks.insert(TaskId(Id(100)), task(100));
     orders
@@ -197,6 +197,7 @@ fn without_virtual_addresses_a_name_stands_for_its_tasks() {
 fn services_that_share_an_alias_are_all_named() {
     let mut orders = orders();
     for service in orders.services.values_mut() {
+        let service = std::sync::Arc::make_mut(service);
         if let Some(on) = service.networks.get_mut(&NET_A) {
             on.aliases.insert("all".into());
         }

@@ -1,0 +1,140 @@
+//! Where tasks go, and why they go nowhere.
+
+use model::lifecycle::Desired;
+use model::reason::Reason;
+use model::{Millis, TaskState};
+
+use super::image;
+use crate::command::{Command, Refusal};
+use crate::test_kit::{SECOND, World, web};
+
+#[test]
+fn reservations_fit_and_room_is_taken_as_it_comes() {
+    let mut world = World::with_workers(1);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Resources":{"Reservations":{"NanoCPUs":3000000000}}},
+            "Mode":{"Replicated":{"Replicas":3}}}"#,
+    );
+    world.settle();
+    assert_eq!(world.spread("web"), [1, 1]);
+    world.join("w2", 9);
+    world.settle();
+    assert_eq!(world.spread("web"), [1, 1, 1]);
+}
+
+#[test]
+fn preferences_spread_over_zones_before_nodes() {
+    let mut world = World::with_workers(3);
+    for (node, zone) in [("m1", "a"), ("w1", "a"), ("w2", "a"), ("w3", "b")] {
+        world.edit_node(node, |spec| {
+            spec.labels.insert("zone".to_owned(), zone.to_owned());
+        });
+    }
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}},
+            "Mode":{"Replicated":{"Replicas":6}}}"#,
+    );
+    world.settle();
+    assert_eq!(world.spread("web"), [1, 1, 1, 3]);
+}
+
+#[test]
+fn removing_a_service_and_its_network_leaves_nothing() {
+    let mut world = World::with_workers(2);
+    let spec = serde_json::from_str(r#"{"Name":"net","Driver":"overlay"}"#).expect("a spec");
+    world.client(Command::CreateNetwork { spec: Box::new(spec) }).expect("a network");
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"net","Aliases":["w"]}]},
+            "Mode":{"Replicated":{"Replicas":3}},
+            "EndpointSpec":{"Ports":[{"TargetPort":80,"PublishedPort":8080},{"TargetPort":81}]}}"#,
+    );
+    world.settle();
+    let network = world.state.network_named("net").expect("there").id;
+    let service = world.state.service_named("web").expect("there");
+    assert_eq!(service.endpoint.ports[1].published_port, 30_000);
+    assert_eq!(service.endpoint.vips.len(), 1);
+    let in_use = world.client(Command::RemoveNetwork { id: network });
+    assert!(matches!(in_use, Err(Refusal::InUse { .. })), "{in_use:?}");
+    world.silence("w2");
+    world.remove("web");
+    world.client(Command::RemoveNetwork { id: network }).expect("no service uses it");
+    assert!(world.state.network_named("net").is_none());
+    world.advance(Millis::from_secs(5));
+    assert_eq!(world.state.services().len(), 0);
+    assert_eq!(world.state.tasks().len(), 0);
+    assert!(world.state.network(network).is_none());
+}
+
+#[test]
+fn a_service_with_a_port_and_no_network_gets_the_ingress_network() {
+    let mut world = World::with_workers(0);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"}},
+            "EndpointSpec":{"Ports":[{"TargetPort":80,"PublishedPort":8080}]}}"#,
+    );
+    world.settle();
+    let ingress = world.state.network_named("ingress").expect("made at bootstrap").id;
+    let task = world.newest("web", 1);
+    assert_eq!(task.attachments.iter().map(|a| a.network).collect::<Vec<_>>(), [ingress]);
+    let spec = &world.state.service_named("web").expect("there").spec;
+    assert!(spec.task_template.networks.is_empty(), "clients see what they sent");
+}
+
+#[test]
+fn an_exhausted_network_is_the_reason() {
+    let mut world = World::with_workers(0);
+    let spec =
+        serde_json::from_str(r#"{"Name":"net","IPAM":{"Config":[{"Subnet":"10.9.0.0/29"}]}}"#);
+    let spec = Box::new(spec.expect("a spec"));
+    world.client(Command::CreateNetwork { spec }).expect("a network");
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"net"}]},"Mode":{"Replicated":{"Replicas":6}}}"#,
+    );
+    world.settle();
+    // Six addresses: one for the service, one for the node, four for tasks.
+    assert_eq!(world.slots("web").len(), 4);
+    assert!(world.state.tasks().any(|t| matches!(t.waiting, Some(Reason::NoAddress { .. }))));
+    world.update("web", image("web:2"));
+    world.settle();
+    assert_eq!(world.slots("web").len(), 4);
+}
+
+#[test]
+fn a_start_waits_for_what_it_depends_on() {
+    let mut world = World::with_workers(0);
+    world.create(
+        r#"{"Name":"app","TaskTemplate":{"ContainerSpec":{"Image":"app:1"}},
+            "DependsOn":[{"Service":"db","Condition":"service_healthy"}]}"#,
+    );
+    world.settle();
+    let waiting = world.newest("app", 1).waiting.expect("a reason");
+    assert_eq!(waiting.to_string(), "waiting for db (service_healthy)");
+    assert_eq!(world.newest("app", 1).status.state, TaskState::Ready, "prepared meanwhile");
+    world.create(r#"{"Name":"db","TaskTemplate":{"ContainerSpec":{"Image":"db:1"}}}"#);
+    world.settle();
+    world.expect("app", "1 running m1");
+}
+
+#[test]
+fn everything_that_does_not_run_says_why() {
+    let mut world = World::with_workers(1);
+    world.create(&web(3));
+    world.break_image("web:1", 3);
+    world.create(
+        r#"{"Name":"big","TaskTemplate":{"ContainerSpec":{"Image":"big:1"},
+            "Resources":{"Reservations":{"MemoryBytes":99000000000}}}}"#,
+    );
+    for _ in 0..20 {
+        world.advance(SECOND);
+        for task in world.state.tasks().filter(|t| t.desired <= Desired::Running) {
+            let busy = task.status.state >= TaskState::Assigned
+                && task.status.state < TaskState::Complete
+                && task.desired == Desired::Running;
+            assert!(busy || task.waiting.is_some() || !task.status.error.is_empty(), "{task:?}");
+        }
+    }
+}

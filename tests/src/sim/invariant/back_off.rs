@@ -1,0 +1,98 @@
+//! A slot that keeps failing is started again, but more and more slowly.
+
+use std::collections::BTreeMap;
+
+use model::lifecycle::Desired;
+use model::object::{Slot, Task};
+use model::{Millis, ServiceId, TaskId, TaskState, Timestamp};
+
+use super::super::world::World;
+use super::Move;
+
+pub(super) const SAYS: (&str, &str) = (
+    "back-off",
+    "a task that ended by itself is counted, and after two in a row the next waits 0.5 s, 1 s, 2 s …",
+);
+
+/// Which process of each slot ended last by itself, when, and under which leader.
+pub(super) type Ends = BTreeMap<(ServiceId, Slot), (TaskId, Timestamp, u64)>;
+
+/// What the documentation promises.
+fn promised(failures: u32) -> Millis {
+    match failures {
+        0 | 1 => Millis(0),
+        more => Millis((500u64 << (more - 2).min(7)).min(60_000)),
+    }
+}
+
+pub(super) fn note_exit(world: &mut World, task: TaskId, _code: i64) {
+    let Some(task) = world.managers.newest().task(task) else { return };
+    let key = (task.service, task.slot);
+    if task.desired <= Desired::Running {
+        world.watch.back_off.insert(key, (task.id, world.now, world.managers.term));
+    }
+}
+
+/// Looks at new tasks: what came before them in their slot must be counted.
+pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
+    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    for Move { task, before } in moves {
+        if before.is_some() {
+            continue;
+        }
+        let Some(service) = state.service(task.service) else { continue };
+        let ended = |t: &&std::sync::Arc<Task>| {
+            t.id != task.id && t.template == task.template && t.job_iteration == task.job_iteration
+        };
+        let Some(last) = state.tasks_in(task.service, task.slot).filter(ended).last() else {
+            continue;
+        };
+        // Ended by itself, while it was wanted: not stopped, not lost with its node. (One that was
+        // stopped drains first, or has never run.)
+        let by_itself = matches!(
+            last.status.state,
+            TaskState::Failed | TaskState::Rejected | TaskState::Complete
+        ) && last.drain.is_none()
+            && moves.iter().any(|m| {
+                m.task.id == last.id && m.before.is_some_and(|b| b.desired <= Desired::Running)
+            });
+        if by_itself && task.restarts.in_a_row == 0 && service.job.is_none() {
+            return Err(format!("task {} follows {} without being counted", task.id, last.id));
+        }
+        let policy = service.spec.task_template.restart_policy.as_ref();
+        let most = policy.and_then(|p| p.max_attempts).unwrap_or(0);
+        let windowed = policy.is_some_and(|p| p.window.is_some_and(|w| w > 0));
+        if most > 0 && !windowed && task.restarts.in_window > most {
+            return Err(format!("task {} is attempt {}", task.id, task.restarts.in_window));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at a process that starts: not too soon after the one before.
+pub(super) fn check_start(world: &World, id: TaskId) -> Result<(), String> {
+    let state = world.managers.newest();
+    let Some(task) = state.task(id) else { return Ok(()) };
+    let failures = task.restarts.in_a_row;
+    let key = (task.service, task.slot);
+    let Some((last, ended, term)) = world.watch.back_off.get(&key) else { return Ok(()) };
+    // It must be what this one follows; one that was lost with its node is followed at once.
+    let before = state.tasks_in(task.service, task.slot).take_while(|t| t.id != id).last();
+    let failed = |t: &std::sync::Arc<Task>| {
+        t.id == *last && matches!(t.status.state, TaskState::Failed | TaskState::Complete)
+    };
+    if !before.is_some_and(failed) {
+        return Ok(());
+    }
+    // Another leader's clock may be ahead of the last one's.
+    if *term != world.managers.term {
+        return Ok(());
+    }
+    let (waited, least) = (world.now.since(*ended), promised(failures));
+    if waited < least {
+        return Err(format!(
+            "task {id} was started {waited} after failure {failures} in a row, not {least}"
+        ));
+    }
+    Ok(())
+}

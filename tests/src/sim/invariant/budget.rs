@@ -1,0 +1,68 @@
+//! An update takes no more slots out of service at a time than it may.
+
+use std::collections::BTreeSet;
+
+use model::TaskState;
+use model::lifecycle::Desired;
+use model::object::{Rollout, RolloutKind, RolloutState, Service, Slot};
+
+use super::super::world::World;
+use super::Move;
+
+pub(super) const SAYS: (&str, &str) = (
+    "update-budget",
+    "an update or rollback works on at most as many slots at a time as its parallelism",
+);
+
+pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
+    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let mut looked = BTreeSet::new();
+    for Move { task, before } in moves {
+        let stopped = before
+            .is_some_and(|b| b.desired <= Desired::Running && b.state == TaskState::Running)
+            && task.desired >= Desired::Draining;
+        let Some(service) = state.service(task.service).filter(|_| stopped) else { continue };
+        let Some(rollout) = service.rollout.as_ref() else { continue };
+        if rollout.state != RolloutState::Running
+            || task.template == service.template
+            || !looked.insert(service.id)
+        {
+            continue;
+        }
+        let config = match rollout.kind {
+            RolloutKind::Update => service.spec.effective_update(),
+            RolloutKind::Rollback => service.spec.effective_rollback(),
+        };
+        let away = under_way(state, service, rollout);
+        if config.parallelism > 0 && away.len() as u64 > config.parallelism {
+            return Err(format!(
+                "{} replaces {} slots at a time, not {}: {away:?}",
+                service.spec.name,
+                away.len(),
+                config.parallelism
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Slots whose old task this change has stopped, and whose new one has not run yet.
+fn under_way(
+    state: &orchestrator_core::State,
+    service: &Service,
+    rollout: &Rollout,
+) -> BTreeSet<Slot> {
+    let (mut stopped, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+    for task in state.tasks_of(service.id) {
+        let old = task.template != service.template;
+        if old && task.drain.is_some_and(|d| d.since >= rollout.started_at) {
+            stopped.insert(task.slot);
+        }
+        let wanted = task.desired <= Desired::Running && !task.status.state.is_terminal();
+        let first_try = task.restarts.in_a_row == 0 && task.status.running_since.is_none();
+        if !old && wanted && first_try {
+            waiting.insert(task.slot);
+        }
+    }
+    stopped.intersection(&waiting).copied().collect()
+}

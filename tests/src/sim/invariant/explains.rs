@@ -1,0 +1,78 @@
+//! Whatever is wanted and cannot go on says why, and what it says is true.
+
+use model::lifecycle::Desired;
+use model::object::{NodeState, Slot, Task};
+use model::reason::Reason;
+use model::spec::Availability;
+use model::{NodeId, TaskState};
+use orchestrator_core::State;
+
+use super::super::world::World;
+use super::placed::violated;
+
+pub(super) const SAYS: (&str, &str) =
+    ("everything-explains", "a wanted task that is not on its way to running has a true reason");
+
+pub(super) fn check(world: &World) -> Result<(), String> {
+    let Some((leader, state)) = world.managers.leading() else { return Ok(()) };
+    if leader.planned > 0 || !leader.unseen.is_empty() || leader.work_at.is_some() {
+        return Ok(());
+    }
+    for task in state.tasks().filter(|t| t.desired <= Desired::Running) {
+        let at = task.status.state;
+        let under_way =
+            task.node.is_some() && !at.is_terminal() && task.desired == Desired::Running;
+        let done = at == TaskState::Complete;
+        if !under_way && !done && task.waiting.is_none() && task.status.error.is_empty() {
+            return Err(format!("task {} waits without a reason: {task:?}", task.id));
+        }
+    }
+    Ok(())
+}
+
+/// The node that could take a task which says that none can: judged by arithmetic of its own.
+pub(super) fn could_take(state: &State, task: &Task) -> Option<NodeId> {
+    let service = state.service(task.service)?;
+    let template = service.templates.get(&task.template)?;
+    let cpus = |t: &Task| {
+        let service = state.service(t.service);
+        let template = service.and_then(|s| s.templates.get(&t.template));
+        let asked = template.and_then(|t| t.task.resources.as_ref());
+        asked.and_then(|r| r.reservations.as_ref()).map_or(0, |r| r.nano_cpus)
+    };
+    let placement = template.task.placement.as_ref();
+    let most = placement.map_or(0, |p| p.max_replicas);
+    state
+        .nodes()
+        .filter(|node| !matches!(task.slot, Slot::Node(own) if own != node.id))
+        .filter(|node| node.status.state == NodeState::Ready)
+        .filter(|node| node.spec.availability == Availability::Active)
+        .filter(|node| placement.is_none_or(|p| violated(p, node).is_none()))
+        .find(|node| {
+            let there: Vec<_> =
+                state.tasks_on(node.id).filter(|t| !t.status.state.is_terminal()).collect();
+            let taken: i64 = there.iter().map(|t| cpus(t)).sum();
+            let own = |t: &&&std::sync::Arc<Task>| {
+                t.service == task.service && t.desired <= Desired::Running
+            };
+            let live = there.iter().filter(own).count() as u64;
+            let port_taken = template.host_ports.iter().any(|port| {
+                there.iter().any(|t| {
+                    let other = state.service(t.service);
+                    let other = other.and_then(|s| s.templates.get(&t.template));
+                    other.is_some_and(|o| {
+                        o.host_ports.iter().any(|p| p.published_port == port.published_port)
+                    })
+                })
+            });
+            taken + cpus(task) <= node.description.resources.nano_cpus
+                && (most == 0 || live < most)
+                && !port_taken
+        })
+        .map(|node| node.id)
+}
+
+/// Whether a task says that no node can take it.
+pub(super) fn has_no_node(task: &Task) -> bool {
+    matches!(task.waiting, Some(Reason::NoSuitableNode { .. }))
+}
