@@ -26,7 +26,7 @@ impl World {
             return;
         }
         let reachable = !known.cut_to && !known.cut_from;
-        let mislead = self.managers.leader.is_none() || self.random.chance(30);
+        let mislead = self.managers.leader.is_none() || self.random.chance(50);
         if reachable && mislead && self.managers.stale.is_some() {
             self.connect_to_stale(host);
             return;
@@ -135,6 +135,13 @@ impl World {
         self.later(wait, Event::Routed { host, life, revision });
         invariant::after_orders(self, host, have)?;
         self.drive(host)
+    }
+
+    /// The connection breaks.
+    pub(super) fn shaken(&mut self, host: usize) {
+        if self.hosts[host].up && self.hosts[host].session.is_some() {
+            self.hang_up(host);
+        }
     }
 
     /// The session ends from this side; another manager is tried.
@@ -281,6 +288,8 @@ impl World {
             Step::Pull if self.registry_slow => self.random.range(5_000, 40_000),
             Step::Pull => self.random.range(5, 3_000),
             Step::Create | Step::Start { .. } => self.random.range(20, 200),
+            // Some applications take their time to end.
+            Step::Stop { .. } if self.random.once_in(6) => self.random.range(2_000, 9_000),
             Step::Stop { .. } => self.random.range(5, 1_500),
             Step::Inspect
             | Step::Hook { .. }

@@ -351,10 +351,18 @@ fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
         25..40 => r#","Placement":{"MaxReplicas":2}"#,
         _ => "",
     };
+    // One with a published port and no network of its own is on the ingress network.
+    let networks = if ports.starts_with(r#","EndpointSpec":{"Ports":[{"TargetPort":80}]"#)
+        && chance.chance(50)
+    {
+        String::new()
+    } else {
+        format!(r#""Networks":[{{"Target":"net{network}"}}],"#)
+    };
     let text = format!(
         r#"{{"Name":"s{number}","TaskTemplate":{{
             "ContainerSpec":{{"Image":"{image}"{secret}{config}{health}}},
-            "Networks":[{{"Target":"net{network}"}}],
+            {networks}
             "Resources":{{"Reservations":{{"NanoCPUs":{cpus}}}}}{restart}{placement}}},
             "Mode":{{{mode}}}{update}{ports}}}"#
     );

@@ -83,6 +83,8 @@ pub(super) enum Event {
     RegistryUp,
     /// A stale leader learns at last that it is one.
     StaleGone(u64),
+    /// A host's session breaks.
+    Shaken(usize),
     /// A host that was removed asks to join again.
     Rejoin(usize),
 }
@@ -113,6 +115,7 @@ impl Event {
             | Event::Healed(_)
             | Event::RegistryUp
             | Event::StaleGone(_)
+            | Event::Shaken(_)
             | Event::Rejoin(_) => None,
         }
     }

@@ -42,6 +42,7 @@ impl World {
         let Some(applied) = self.managers.commit(&proposal.entry) else { return Ok(()) };
         if matches!(proposal.origin, Origin::Planner) {
             self.watch.plans_written += 1;
+            self.watch.last_plan.clone_from(&proposal.entry.batch.commands);
         }
         invariant::after_entry(self, &proposal.entry, &applied)?;
         self.answer(&applied, &proposal);
@@ -209,7 +210,7 @@ impl World {
         let Some(leader) = self.managers.leader.take() else { return };
         if unaware {
             let state = self.managers.replicas[leader.manager].state.clone();
-            let wait = self.random.range(500, 6_000);
+            let wait = self.random.range(2_000, 8_000);
             self.later(wait, Event::StaleGone(leader.term));
             self.managers.stale = Some((leader, state));
         }
@@ -257,6 +258,15 @@ impl World {
             }
         }
         self.managers.lead(chosen, self.now);
+        if self.managers.stale.is_some() {
+            // Whoever has heard the new leader and then loses it may come to the old one again.
+            for host in 0..self.hosts.len() {
+                if self.random.chance(40) {
+                    let wait = self.random.range(100, 4_000);
+                    self.later(wait, Event::Shaken(host));
+                }
+            }
+        }
         self.poke();
     }
 

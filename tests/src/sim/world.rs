@@ -283,8 +283,13 @@ impl World {
     /// Once everything is as it should be, nobody writes anything.
     fn stays_quiet(&mut self) -> Result<(), Broken> {
         // Late words of agents first.
-        self.until(self.now + Millis::from_secs(2))?;
-        if invariant::settled(self).is_err() {
+        for _ in 0..10 {
+            self.until(self.now + Millis::from_secs(2))?;
+            if !invariant::may_go_on(self) {
+                break;
+            }
+        }
+        if invariant::may_go_on(self) || invariant::settled(self).is_err() {
             return Ok(());
         }
         let before = self.watch.plans_written;
@@ -356,6 +361,7 @@ impl World {
                     self.managers.stale = None;
                 }
             }
+            Event::Shaken(host) => self.shaken(host),
             Event::Rejoin(host) => self.rejoin(host),
         }
         Ok(())

@@ -275,7 +275,7 @@ impl Engine {
         let mut start = Start::fresh(case.view.slot, template);
         start.first = false;
         if let Some(old) = moved {
-            start.restarts = old.restarts;
+            (start.restarts, start.not_before) = (old.restarts, old.not_before);
         }
         if let Some(ended) = case.ended {
             // A start-first replacement that failed is tried again, but not in a hot loop.

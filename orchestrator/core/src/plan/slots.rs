@@ -189,6 +189,8 @@ impl<'d, 'a> Work<'d, 'a> {
             self.raise(ended, Desired::Shutdown);
             self.start(Start {
                 restarts: ended.restarts,
+                // It may have been waiting for its time; a lost node does not make that come earlier.
+                not_before: ended.not_before,
                 first: false,
                 old_stopping: view.is_leaving(),
                 ..Start::fresh(view.slot, template)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use model::TaskState;
 use model::lifecycle::Desired;
 use model::object::{Rollout, RolloutKind, RolloutState, Service, Slot};
+use model::spec::Availability;
 
 use super::super::world::World;
 use super::Move;
@@ -34,7 +35,10 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
             RolloutKind::Rollback => service.spec.effective_rollback(),
         };
         let away = under_way(state, service, rollout);
-        if config.parallelism > 0 && away.len() as u64 > config.parallelism {
+        // Tasks that leave a node have a budget of their own, of the same size.
+        let moving = state.nodes().any(|n| n.spec.availability != Availability::Active);
+        let most = if moving { config.parallelism * 2 } else { config.parallelism };
+        if config.parallelism > 0 && away.len() as u64 > most {
             return Err(format!(
                 "{} replaces {} slots at a time, not {}: {away:?}",
                 service.spec.name,

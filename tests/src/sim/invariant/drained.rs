@@ -1,6 +1,6 @@
 //! A planned stop comes after every live node has dropped the task from its routes.
 
-use agent_core::worker::Step;
+use agent_core::worker::{Container, Health, Phase, Sight, Step};
 use model::lifecycle::Desired;
 use model::object::NodeState;
 use model::{Millis, TaskId, TaskState};
@@ -22,8 +22,14 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
     let Some((leader, state)) = world.managers.leading() else { return Ok(()) };
     let Some(stopping) = state.task(task) else { return Ok(()) };
     let serves = matches!(stopping.status.state, TaskState::Running | TaskState::Draining);
-    let ordered = stopping.desired >= Desired::Shutdown;
-    if !serves || !ordered {
+    let ordered = stopping.desired >= Desired::Draining;
+    let ill = match world.hosts[host].worker.sight(task) {
+        Sight::Present(Container { phase: Phase::Running { health, .. }, .. }) => {
+            matches!(health, Health::Unhealthy { .. })
+        }
+        Sight::Present(_) | Sight::Absent | Sight::Unknown => false,
+    };
+    if !serves || !ordered || ill {
         return Ok(());
     }
     let Some(drain) = stopping.drain else {

@@ -34,12 +34,13 @@ use model::object::Task;
 use model::wire::orders::Fence;
 use model::{TaskId, TaskState, Timestamp};
 use orchestrator_core::Entry;
-use orchestrator_core::command::{Applied, ObjectRef};
+use orchestrator_core::command::{Applied, Command, ObjectRef};
 
 use super::world::{Broken, World};
 
 pub(super) use leak::nothing_left;
 pub(super) use liveness::{all_active_and_settled, settled};
+pub(super) use quiet::may_go_on;
 
 /// Every invariant: its id and what it says.
 pub const INVARIANTS: &[(&str, &str)] = &[
@@ -76,6 +77,8 @@ pub struct Watch {
     empty_plans: u64,
     /// Batches of the planner that were agreed on.
     pub(super) plans_written: u64,
+    /// The last of them.
+    pub(super) last_plan: Vec<Command>,
     /// Batches of the planner that were refused, in a row.
     refused: u32,
     back_off: back_off::Ends,

@@ -236,8 +236,8 @@ fn a_start_first_update_is_not_over_while_the_new_task_keeps_failing() {
     world.settle();
     assert_eq!(state_of(&world, "web"), RolloutState::Completed);
     let current = world.state.service_named("web").expect("there").template;
-    let live = world.state.tasks().filter(|t| t.desired <= Desired::Running);
-    assert!(live.clone().count() == 1 && live.into_iter().all(|t| t.template == current));
+    let live: Vec<_> = world.state.tasks().filter(|t| t.desired <= Desired::Running).collect();
+    assert!(live.len() == 1 && live[0].template == current);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_new_leader_gives_everybody_time_and_doubts_that_most_are_lost() {
     for node in ["m1", "w1", "w2"] {
         world.silence(node);
     }
-    world.live = super::Live::since(world.now);
+    world.live = crate::plan::Live::since(world.now);
     world.advance(Millis(3_900));
     assert!(world.state.nodes().all(|n| n.status.state == NodeState::Ready));
     world.advance(Millis(200));
