@@ -6,7 +6,7 @@ use model::object::Revision;
 use model::wire::session::{FromAgent, FromManager, TaskReport};
 use model::{Millis, TaskId};
 
-use super::engine::Fate;
+use super::engine::{Fate, Recipe};
 use super::event::Event;
 use super::invariant;
 use super::world::{Broken, World};
@@ -251,6 +251,7 @@ impl World {
             let wait = self.duration(&effect.step);
             let known = &mut self.hosts[host];
             known.flight += 1;
+            known.tell_engine(effect.task);
             let (task, step, flight) = (effect.task, Box::new(effect.step), known.flight);
             known.flights.insert(task, flight);
             self.later(wait, Event::StepEnds { host, life, task, step, flight });
@@ -307,15 +308,16 @@ impl World {
         step: &Step,
         flight: u64,
     ) -> Result<(), Broken> {
+        if life < self.hosts[host].powered_since {
+            return Ok(());
+        }
         let fate = self.fate(host, step);
         let known = &mut self.hosts[host];
-        let (image, checked) = known.image_of(task);
-        let image = image.to_owned();
         let ran = known.engine.runs(task);
-        let outcome = known.engine.take(task, step, &image, checked, fate);
+        let outcome = known.engine.take(task, step, fate);
         if let Some(pid) = known.engine.pid(task).filter(|_| !ran) {
             invariant::after_start(self, host, task)?;
-            self.process_begins(host, task, pid, &image, checked);
+            self.process_begins(host, task, pid);
         }
         let known = &mut self.hosts[host];
         // Of another run of the agent, or broken off meanwhile.
@@ -347,7 +349,8 @@ impl World {
     }
 
     /// What becomes of a container's process, by its image: `app:bad` crashes, `job:…` ends well.
-    fn process_begins(&mut self, host: usize, task: TaskId, pid: i64, image: &str, checked: bool) {
+    fn process_begins(&mut self, host: usize, task: TaskId, pid: i64) {
+        let Recipe { image, checked } = self.hosts[host].engine.recipe(task);
         if checked {
             let wait = self.random.range(5, 300);
             self.later(wait, Event::Healthy { host, task, pid });
@@ -356,7 +359,7 @@ impl World {
                 self.later(wait, Event::Unhealthy { host, task, pid });
             }
         }
-        let bad = image.ends_with(":bad") || self.bad_images.contains(image);
+        let bad = image.ends_with(":bad") || self.bad_images.contains(&image);
         let code = if bad || self.hosts[host].crashing_until > self.now {
             1
         } else if image.starts_with("job:") {

@@ -233,9 +233,7 @@ fn change_service(
     let mut spec = (*service.spec).clone();
     let what = match action {
         0..40 => {
-            if spec.mode.replicated.is_none() {
-                return None;
-            }
+            spec.mode.replicated.as_ref()?;
             let replicas = chance.range(0, 8);
             spec.mode = ServiceMode::replicated(replicas);
             format!("scale {name} to {replicas}")

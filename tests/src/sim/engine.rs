@@ -1,16 +1,25 @@
 //! The container engine of one simulated host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use agent_core::worker::{Container, Exit, Health, Outcome, Phase, Sight, Step};
 use model::TaskId;
 
-/// Containers and images of one host. They outlive the agent; a power cut ends the processes.
+/// Containers of one host. They outlive the agent; a power cut ends the processes.
 #[derive(Debug, Default)]
 pub struct Engine {
     pub containers: BTreeMap<TaskId, Container>,
-    images: BTreeSet<String>,
+    /// What the containers of tasks are made from. It outlives the agent that asked.
+    pub recipes: BTreeMap<TaskId, Recipe>,
     started: i64,
+}
+
+/// What a container is made from, as far as it matters here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipe {
+    pub image: String,
+    /// It has a health check.
+    pub checked: bool,
 }
 
 /// What comes of a step, as chance decided.
@@ -26,21 +35,14 @@ pub enum Fate {
 }
 
 impl Engine {
-    /// Does a step. `checked`: the container has a health check.
-    pub fn take(
-        &mut self,
-        task: TaskId,
-        step: &Step,
-        image: &str,
-        checked: bool,
-        fate: Fate,
-    ) -> Outcome {
+    /// Does a step.
+    pub fn take(&mut self, task: TaskId, step: &Step, fate: Fate) -> Outcome {
         match fate {
             Fate::Done | Fate::DoneUnheard => {}
             Fate::Lost => return Outcome::Unknown("the engine did not answer".to_owned()),
             Fate::Refused => return Outcome::Refused("the registry does not answer".to_owned()),
         }
-        self.act(task, step, image, checked);
+        self.act(task, step);
         if fate == Fate::DoneUnheard {
             return Outcome::Unknown("the connection to the engine broke".to_owned());
         }
@@ -57,11 +59,14 @@ impl Engine {
         }
     }
 
-    fn act(&mut self, task: TaskId, step: &Step, image: &str, checked: bool) {
+    /// What the task's container is made from.
+    #[must_use]
+    pub fn recipe(&self, task: TaskId) -> Recipe {
+        self.recipes.get(&task).cloned().unwrap_or_default()
+    }
+
+    fn act(&mut self, task: TaskId, step: &Step) {
         match step {
-            Step::Pull => {
-                self.images.insert(image.to_owned());
-            }
             Step::Create => {
                 let id = format!("c{task}");
                 self.containers.entry(task).or_insert_with(|| Container {
@@ -73,6 +78,7 @@ impl Engine {
             Step::Start { .. } => {
                 self.started += 1;
                 let pid = self.started;
+                let checked = self.recipe(task).checked;
                 let health = if checked { Health::Starting } else { Health::Unchecked };
                 if let Some(container) = self.containers.get_mut(&task)
                     && container.phase == Phase::Created
@@ -84,8 +90,9 @@ impl Engine {
             Step::Kill { .. } => self.end(task, 137),
             Step::Remove { .. } => {
                 self.containers.remove(&task);
+                self.recipes.remove(&task);
             }
-            Step::Inspect | Step::Hook { .. } | Step::Abandon => {}
+            Step::Pull | Step::Inspect | Step::Hook { .. } | Step::Abandon => {}
         }
     }
 

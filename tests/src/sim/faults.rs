@@ -103,8 +103,7 @@ impl World {
 
     /// The host is off: every process of it ends.
     pub(super) fn cut_power(&mut self, host: usize) {
-        self.hosts[host].crash();
-        self.hosts[host].engine.power_off();
+        self.hosts[host].power_off();
         if host < self.settings.managers {
             if self.managers.leader.as_ref().is_some_and(|l| l.manager == host) {
                 self.lose_leader(false);

@@ -8,7 +8,7 @@ use model::wire::orders::Orders;
 use model::wire::session::TaskReport;
 use model::{Millis, NodeId, TaskId, Timestamp};
 
-use super::engine::Engine;
+use super::engine::{Engine, Recipe};
 
 /// What an agent finds on its disk when it starts.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Host {
     pub up: bool,
     /// Counts the agent's starts and ends: what an earlier one began has no effect.
     pub life: u64,
+    /// Steps of lives before this one ended with the power of the host.
+    pub powered_since: u64,
     pub engine: Engine,
     /// The engine answers.
     pub engine_up: bool,
@@ -86,6 +88,7 @@ impl Host {
             node,
             up: true,
             life: 0,
+            powered_since: 0,
             engine: Engine::default(),
             engine_up: true,
             worker,
@@ -145,6 +148,13 @@ impl Host {
         self.flights.clear();
     }
 
+    /// The host is off: its agent, every process, and what the engine was at.
+    pub fn power_off(&mut self) {
+        self.crash();
+        self.powered_since = self.life;
+        self.engine.power_off();
+    }
+
     /// The agent starts with what its disk holds, and looks at the engine.
     pub fn restart(&mut self, now: Timestamp) {
         self.up = true;
@@ -182,11 +192,12 @@ impl Host {
         }
     }
 
-    /// The image of a task, and whether its container has a health check.
-    #[must_use]
-    pub fn image_of(&self, task: TaskId) -> (&str, bool) {
+    /// What the agent tells the engine of a task with each step.
+    pub fn tell_engine(&mut self, task: TaskId) {
         let order = self.orders.as_ref().and_then(|o| o.tasks.get(&task));
-        let container = order.and_then(|t| t.spec.container_spec.as_ref());
-        container.map_or(("", false), |c| (c.image.as_str(), c.healthcheck.is_some()))
+        let Some(container) = order.and_then(|t| t.spec.container_spec.as_ref()) else { return };
+        let recipe =
+            Recipe { image: container.image.clone(), checked: container.healthcheck.is_some() };
+        self.engine.recipes.insert(task, recipe);
     }
 }

@@ -219,7 +219,10 @@ impl Engine {
         };
         let first_try = newest.restarts.in_a_row == 0;
         let is_replacement = case.view.tasks.len() > 1;
-        if first_try && is_replacement && newest.status.state != TaskState::Running {
+        // One without a place is not waited for: it may never get one, and the next node would then
+        // never be drained.
+        let on_its_way = newest.node.is_some() && newest.status.state != TaskState::Running;
+        if first_try && is_replacement && on_its_way {
             self.away += 1;
         }
         if !self.runs || newest.template != self.current || !first_try {

@@ -147,7 +147,7 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
         t.template != service.template
             && node.is_some_and(|n| n.spec.availability == Availability::Pause)
     };
-    if without_room || tasks.iter().any(|t| left_out(&t)) {
+    if without_room || tasks.iter().any(left_out) {
         // A change cannot end before there is room for all.
         return Ok(());
     }

@@ -15,7 +15,7 @@ pub(in crate::sim) fn may_go_on(world: &World) -> bool {
     let running = |s: &std::sync::Arc<Service>| {
         s.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Running)
     };
-    world.now.since(leader.since) < Millis::from_secs(8) || state.services().any(|s| running(s))
+    world.now.since(leader.since) < Millis::from_secs(8) || state.services().any(running)
 }
 
 pub(super) fn check(world: &World, plans_before: u64) -> Result<(), String> {

@@ -83,6 +83,25 @@ fn a_drained_node_loses_its_tasks_in_turn() {
 }
 
 #[test]
+fn a_node_is_drained_although_what_left_another_has_no_place() {
+    // Found by the simulator: the task without a place used the budget up, for ever.
+    let mut world = World::with_workers(2);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Placement":{"MaxReplicas":1}},"Mode":{"Replicated":{"Replicas":3}},
+            "UpdateConfig":{"Parallelism":1}}"#,
+    );
+    world.settle();
+    world.drain("w1");
+    world.settle();
+    assert_eq!(world.spread("web"), [1, 1]);
+    world.drain("w2");
+    world.settle();
+    assert_eq!(world.spread("web"), [1]);
+    assert!(world.running("web").contains("m1"));
+}
+
+#[test]
 fn a_paused_node_keeps_what_it_has() {
     let mut world = World::with_workers(1);
     world.create(&web(2));
