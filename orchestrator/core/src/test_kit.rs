@@ -204,6 +204,13 @@ impl World {
         }
     }
 
+    /// As [`World::break_image`], on every node but this.
+    pub(crate) fn break_image_beside(&mut self, node: NodeId, image: &str, code: i64) {
+        for (_, agent) in self.agents.iter_mut().filter(|(id, _)| **id != node) {
+            agent.broken.insert(image.to_owned(), code);
+        }
+    }
+
     /// Containers of this image work from now on.
     pub(crate) fn mend_image(&mut self, image: &str) {
         for agent in self.agents.values_mut() {

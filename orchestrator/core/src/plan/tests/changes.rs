@@ -273,8 +273,8 @@ fn a_move_that_keeps_failing_backs_off() {
     });
     world.settle();
     let home = world.newest("web", 1).node.expect("placed");
+    world.break_image_beside(home, "web:1", 1);
     let home = world.state.node(home).expect("there").description.hostname.clone();
-    world.break_image("app:1", 1);
     world.drain(&home);
     world.advance(Millis::from_secs(20));
     let made = world.newest("web", 1).restarts.in_a_row;
