@@ -187,14 +187,13 @@ impl Engine {
     }
 
     fn evicts(&self, work: &Work<'_, '_>, task: &Task) -> bool {
-        let Some(node) = task.node.and_then(|id| work.draft.state.node(id)) else { return false };
-        match &self.demand {
-            // What an old template asked for is judged by that template.
-            Some(demand) if task.template == self.current => !demand.still_suits(node),
-            Some(_) | None => {
-                let template = work.service.templates.get(&task.template);
-                template.is_some_and(|t| !Demand::of(work.draft.state, t).still_suits(node))
+        let node = task.node.and_then(|id| work.draft.state.node(id));
+        match (&self.demand, node) {
+            (Some(demand), Some(node)) if task.template == self.current => {
+                !demand.still_suits(node)
             }
+            // What an old template asked for is judged by that template.
+            _ => work.must_leave(task),
         }
     }
 

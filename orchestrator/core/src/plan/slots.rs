@@ -11,6 +11,7 @@ use super::place::Places;
 use super::restart::{self, Verdict};
 use crate::State;
 use crate::command::{Command, CreateTask};
+use crate::fit::Demand;
 
 /// One slot: all its tasks on record, oldest first.
 pub(super) struct View<'a> {
@@ -98,7 +99,8 @@ pub(super) struct Work<'d, 'a> {
     pub(super) service: &'a Service,
     wake: Option<Timestamp>,
     starts: Vec<Start<'a>>,
-    unplaced: Vec<&'a Task>,
+    /// With the task that each is to follow, if that still lives.
+    unplaced: Vec<(&'a Task, Option<&'a Task>)>,
 }
 
 impl<'d, 'a> Work<'d, 'a> {
@@ -154,7 +156,8 @@ impl<'d, 'a> Work<'d, 'a> {
     /// for a place when it has none.
     pub(super) fn tend(&mut self, view: &View<'a>, task: &'a Task) {
         if task.node.is_none() {
-            self.unplaced.push(task);
+            let old = view.live().find(|old| view.is_older(old, task));
+            self.unplaced.push((task, old));
         }
         if task.desired != Desired::Ready {
             return;
@@ -223,6 +226,21 @@ impl<'d, 'a> Work<'d, 'a> {
         restart::verdict(ended, &template.task, self.service.job.is_some(), self.draft.now)
     }
 
+    /// Whether the old task of a start-first replacement ends although the new one has no place.
+    fn gives_way(&self, old: &Task, reason: &Reason) -> bool {
+        would_make_room(reason) || self.must_leave(old)
+    }
+
+    /// The task's node no longer suits it.
+    pub(super) fn must_leave(&self, task: &Task) -> bool {
+        let node = task.node.and_then(|id| self.draft.state.node(id));
+        let (Some(node), Some(template)) = (node, self.service.templates.get(&task.template))
+        else {
+            return false;
+        };
+        !Demand::of(self.draft.state, template).still_suits(node)
+    }
+
     /// The task did not end; its node did.
     pub(super) fn is_lost(&self, task: &Task) -> bool {
         task.status.state == TaskState::Orphaned
@@ -232,10 +250,15 @@ impl<'d, 'a> Work<'d, 'a> {
     /// Finds places for everything that needs one, and writes it down. Answers when to look again.
     pub(super) fn finish(mut self) -> Option<Timestamp> {
         let mut places: Vec<(TemplateVersion, Places<'a>)> = Vec::new();
-        for task in std::mem::take(&mut self.unplaced) {
+        for (task, old) in std::mem::take(&mut self.unplaced) {
             match self.place(&mut places, task.slot, task.template) {
                 Some(Ok(node)) => self.draft.push(Command::Assign { task: task.id, node }),
-                Some(Err(reason)) => self.wait(task, reason),
+                Some(Err(reason)) => {
+                    if let Some(old) = old.filter(|old| self.gives_way(old, &reason)) {
+                        self.stop(old, Desired::Shutdown);
+                    }
+                    self.wait(task, reason);
+                }
                 None => {}
             }
             self.draft.may_cut();
@@ -273,7 +296,7 @@ impl<'d, 'a> Work<'d, 'a> {
     fn create(&mut self, start: &Start<'a>, place: Result<NodeId, Reason>) {
         let (mut beside, mut old_stopping) = (start.beside, start.old_stopping);
         if let (Some(old), Err(reason)) = (beside, &place)
-            && would_make_room(reason)
+            && self.gives_way(old, reason)
         {
             // Both do not fit at once: this slot is replaced stop-first after all.
             self.stop(old, Desired::Shutdown);

@@ -102,6 +102,31 @@ fn a_node_is_drained_although_what_left_another_has_no_place() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_a_start_first_replacement_that_has_no_place() {
+    // Found by the simulator: the old task stayed on the drained node for good.
+    let mut world = World::with_workers(2);
+    world.edit_node("w1", |spec| {
+        spec.labels.insert("disk".to_owned(), "ssd".to_owned());
+    });
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Placement":{"Constraints":["node.labels.disk==ssd"]}},
+            "Mode":{"Replicated":{"Replicas":1}},"UpdateConfig":{"Order":"start-first"}}"#,
+    );
+    world.settle();
+    world.edit_node("w1", |spec| spec.availability = Availability::Pause);
+    world.update("web", super::image("web:2"));
+    world.settle();
+    assert!(world.running("web").contains("w1"), "the old one serves: {}", world.show("web"));
+    world.drain("w1");
+    world.settle();
+    assert_eq!(world.spread("web"), [0usize; 0], "{}", world.show("web"));
+    world.edit_node("w1", |spec| spec.availability = Availability::Active);
+    world.settle();
+    assert_eq!(world.spread("web"), [1]);
+}
+
+#[test]
 fn a_paused_node_keeps_what_it_has() {
     let mut world = World::with_workers(1);
     world.create(&web(2));
