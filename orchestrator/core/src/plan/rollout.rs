@@ -45,6 +45,8 @@ struct Case<'v, 'a> {
     /// Ended by itself, not dealt with.
     ended: Option<&'a Task>,
     need: Need,
+    /// The task's node no longer suits, whatever else is needed.
+    evicted: bool,
     serves: bool,
 }
 
@@ -177,7 +179,8 @@ impl Engine {
             (false, true) => Need::Evicted,
             (false, false) => Need::Nothing,
         };
-        let case = Case { view, old, new, ended, need, serves: serving(old) || serving(new) };
+        let serves = serving(old) || serving(new);
+        let case = Case { view, old, new, ended, need, evicted, serves };
         self.count(work, &case);
         let fresh = |t: &&Task| t.waiting.is_none() && old.is_none_or(|old| view.is_older(old, t));
         if let Some(ended) = ended.filter(fresh) {
@@ -227,7 +230,9 @@ impl Engine {
         if !self.runs || newest.template != self.current || !first_try {
             return;
         }
-        let replaced = case.view.tasks.iter().any(|t| t.template != self.current);
+        // One that never had a node is not replaced: nobody had it.
+        let replaced =
+            case.view.tasks.iter().any(|t| t.template != self.current && t.node.is_some());
         let since = newest.status.running_since;
         let running = newest.status.state == TaskState::Running;
         let now = work.draft.now;
@@ -262,7 +267,10 @@ impl Engine {
                 self.in_flight += 1;
                 true
             }
-            Need::Evicted if !case.serves || self.away < self.away_limit => {
+            // Also when the change is stuck.
+            Need::Outdated | Need::Evicted
+                if case.evicted && (!case.serves || self.away < self.away_limit) =>
+            {
                 self.away += 1;
                 true
             }

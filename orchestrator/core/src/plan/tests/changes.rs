@@ -280,3 +280,44 @@ fn a_move_that_keeps_failing_backs_off() {
     let made = world.newest("web", 1).restarts.in_a_row;
     assert!((3..=8).contains(&made), "{made} tries in 20 s: {}", world.show("web"));
 }
+
+#[test]
+fn an_update_does_not_wait_for_slots_that_had_no_place_before() {
+    // Found by the simulator: the slot without a place was counted as being replaced, for ever.
+    let mut world = World::with_workers(1);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Placement":{"MaxReplicas":1}},"Mode":{"Replicated":{"Replicas":3}},
+            "UpdateConfig":{"Parallelism":1}}"#,
+    );
+    world.settle();
+    world.update("web", image("web:2"));
+    world.advance(Millis::from_secs(60));
+    assert_eq!(world.spread("web"), [1, 1]);
+    let current = world.state.service_named("web").expect("there").template;
+    let live = || world.state.tasks().filter(|t| t.desired <= Desired::Running);
+    assert!(live().all(|t| t.template == current), "{}", world.show("web"));
+}
+
+#[test]
+fn a_node_is_drained_although_an_update_is_stuck() {
+    // Found by the simulator: what is outdated waited for the update, also on a drained node.
+    let mut world = World::with_workers(1);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"}},
+            "Mode":{"Replicated":{"Replicas":2}},"UpdateConfig":{"Parallelism":1}}"#,
+    );
+    world.settle();
+    world.update("web", |spec| {
+        let nowhere = vec!["node.labels.there==no".to_owned()];
+        let placement = spec.task_template.placement.get_or_insert_default();
+        placement.constraints = nowhere;
+    });
+    world.advance(Millis::from_secs(30));
+    assert_eq!(world.spread("web"), [1], "the update stops there: {}", world.show("web"));
+    for node in ["m1", "w1"] {
+        world.drain(node);
+    }
+    world.settle();
+    assert_eq!(world.spread("web"), [0usize; 0], "{}", world.show("web"));
+}
