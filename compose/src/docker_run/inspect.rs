@@ -62,7 +62,10 @@ fn process(made: &mut Making, container: &Json, config: &Json, own: &Json) {
         }
     }
     said(made, "domainname", &config["Domainname"]);
-    said(made, "mac_address", &config["MacAddress"]);
+    // A task's is its network's, not a wish of its user.
+    if config["Labels"]["swarmctl.task"].is_null() {
+        said(made, "mac_address", &config["MacAddress"]);
+    }
     let id = container["Id"].as_str().unwrap_or("");
     let host = config["Hostname"].as_str().unwrap_or("");
     // The engine names a host after its container where nobody does.

@@ -163,7 +163,7 @@ fn of_request(difference: &Difference<'_>, text: &str) -> Option<&'static str> {
         () if cli.contains("e+") && mine.chars().all(|c| c.is_ascii_digit()) => "large-numbers",
         () if cli.starts_with("%!s(") => "host-numbers",
         () if path.ends_with("/Labels/") => "no-name",
-        () if path.ends_with("/Env") => "no-name",
+        () if path.ends_with("/Env") || path.ends_with("/Sysctls") => "no-name",
         () if path.ends_with("/Protocol") && mine == cli.to_lowercase() => "protocol-case",
         () if path.ends_with("/TmpfsOptions/Mode") => "tmpfs-mode",
         () if path.ends_with("/BindOptions/CreateMountpoint") => "create-host-path",
@@ -212,6 +212,8 @@ fn of_document(difference: &Difference<'_>) -> Option<&'static str> {
         (None, Some(Value::Object(b))) if b.keys().all(String::is_empty) && !b.is_empty() => {
             "no-name"
         }
+        (None, Some(b)) if last == "deploy" && b.pointer("/labels/").is_some() => "no-name",
+        (Some(Value::String(a)), None) if a.is_empty() => "kept-keys",
         (None, Some(Value::Bool(false))) => "says-nothing",
         (None, Some(Value::Object(b))) if b.is_empty() => "says-nothing",
         (None | Some(Value::Bool(false)), Some(Value::Bool(true))) => "explicit-false",
