@@ -214,7 +214,7 @@ fn networks() -> Vec<Case> {
             "ports",
             "ports: [{target: 80, published: '8080-8081', name: web}]",
             Spec("/EndpointSpec/Ports/1"),
-            r#"{"Name":"web","Protocol":"tcp","TargetPort":80,"PublishedPort":8081,"PublishMode":"ingress"}"#,
+            r#"{"Name":"web","TargetPort":80,"PublishedPort":8081}"#,
         ),
         (
             "ports",
