@@ -142,7 +142,7 @@ impl Endpoint {
         }
         let Some(ca) = &self.proof.tlscacert else {
             return Err(BadInput(format!(
-                "{}: by what certificate is the server to be known? --tlscacert FILE (on a manager: swarmctl ca)",
+                "{}: by what certificate is the server to be known? --tlscacert FILE: the one that signed its own",
                 self.host
             ))
             .into());

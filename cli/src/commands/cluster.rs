@@ -76,8 +76,7 @@ pub struct TokenArgs {
 
 /// `swarmctl ca`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  swarmctl ca > ca.pem      then, elsewhere: \
-                  swarmctl -H tcp://192.0.2.10:2376 --tlscacert ca.pem ...")]
+#[command(after_help = "Example:\n  swarmctl ca | openssl x509 -noout -enddate")]
 pub struct CaArgs {}
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
