@@ -230,7 +230,7 @@ impl Keeper {
                 kept.end().await;
                 self.remove_manager().await;
             }
-            let due = wanted != role || clock::now() >= renewal(self.member.node, from, to);
+            let due = wanted != role || clock::wall() >= renewal(self.member.node, from, to);
             let paused = renew_after.is_some_and(|at| at > tokio::time::Instant::now());
             if due && !paused {
                 renew_after = match self.renew().await {
