@@ -284,6 +284,7 @@ impl Engine {
         let template = moved.map_or(self.current, |old| self.template_for(old));
         let mut start = Start::fresh(case.view.slot, template);
         start.first = false;
+        start.had_place = case.view.tasks.iter().any(|t| t.node.is_some());
         if let Some(old) = moved {
             (start.restarts, start.not_before) = (old.restarts, old.not_before);
         }

@@ -72,6 +72,8 @@ pub(super) struct Start<'a> {
     pub(super) not_before: Option<Timestamp>,
     /// The slot never had a task before.
     pub(super) first: bool,
+    /// The slot's task had a place.
+    pub(super) had_place: bool,
     /// An older task of the slot must end first.
     pub(super) old_stopping: bool,
     /// Start-first: this one runs on until the new one does.
@@ -87,10 +89,20 @@ impl Start<'_> {
             restarts: Restarts::default(),
             not_before: None,
             first: true,
+            had_place: false,
             old_stopping: false,
             beside: None,
         }
     }
+}
+
+/// A task that has no place yet.
+struct Unplaced<'a> {
+    task: &'a Task,
+    /// The one it is to follow, if that still lives.
+    old: Option<&'a Task>,
+    /// An earlier task of its slot had one.
+    had_place: bool,
 }
 
 /// The plan of one service being written.
@@ -99,8 +111,7 @@ pub(super) struct Work<'d, 'a> {
     pub(super) service: &'a Service,
     wake: Option<Timestamp>,
     starts: Vec<Start<'a>>,
-    /// With the task that each is to follow, if that still lives.
-    unplaced: Vec<(&'a Task, Option<&'a Task>)>,
+    unplaced: Vec<Unplaced<'a>>,
 }
 
 impl<'d, 'a> Work<'d, 'a> {
@@ -157,7 +168,8 @@ impl<'d, 'a> Work<'d, 'a> {
     pub(super) fn tend(&mut self, view: &View<'a>, task: &'a Task) {
         if task.node.is_none() {
             let old = view.live().find(|old| view.is_older(old, task));
-            self.unplaced.push((task, old));
+            let had_place = view.tasks.iter().any(|t| t.id != task.id && t.node.is_some());
+            self.unplaced.push(Unplaced { task, old, had_place });
         }
         if task.desired != Desired::Ready {
             return;
@@ -195,6 +207,7 @@ impl<'d, 'a> Work<'d, 'a> {
                 // It may have been waiting for its time; a lost node does not make that come earlier.
                 not_before: ended.not_before,
                 first: false,
+                had_place: true,
                 old_stopping: view.is_leaving(),
                 ..Start::fresh(view.slot, template)
             });
@@ -207,6 +220,7 @@ impl<'d, 'a> Work<'d, 'a> {
                     restarts,
                     not_before,
                     first: false,
+                    had_place: true,
                     old_stopping: view.is_leaving(),
                     ..Start::fresh(view.slot, template)
                 });
@@ -250,8 +264,26 @@ impl<'d, 'a> Work<'d, 'a> {
     /// Finds places for everything that needs one, and writes it down. Answers when to look again.
     pub(super) fn finish(mut self) -> Option<Timestamp> {
         let mut places: Vec<(TemplateVersion, Places<'a>)> = Vec::new();
-        for (task, old) in std::mem::take(&mut self.unplaced) {
-            match self.place(&mut places, task.slot, task.template) {
+        // A slot that gave its place up gets one before a slot that never had any: an update waits
+        // for it, and would for ever.
+        let (back, first): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unplaced).into_iter().partition(|it| it.had_place);
+        let (anew, fresh): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.starts).into_iter().partition(|start| start.had_place);
+        self.assign(&mut places, back);
+        self.create_all(&mut places, anew);
+        self.assign(&mut places, first);
+        self.create_all(&mut places, fresh);
+        self.wake
+    }
+
+    fn assign(
+        &mut self,
+        places: &mut Vec<(TemplateVersion, Places<'a>)>,
+        unplaced: Vec<Unplaced<'a>>,
+    ) {
+        for Unplaced { task, old, .. } in unplaced {
+            match self.place(places, task.slot, task.template) {
                 Some(Ok(node)) => self.draft.push(Command::Assign { task: task.id, node }),
                 Some(Err(reason)) => {
                     if let Some(old) = old.filter(|old| self.gives_way(old, &reason)) {
@@ -263,17 +295,23 @@ impl<'d, 'a> Work<'d, 'a> {
             }
             self.draft.may_cut();
         }
-        for start in std::mem::take(&mut self.starts) {
+    }
+
+    fn create_all(
+        &mut self,
+        places: &mut Vec<(TemplateVersion, Places<'a>)>,
+        starts: Vec<Start<'a>>,
+    ) {
+        for start in starts {
             if self.draft.is_full() {
                 self.draft.services.insert(self.service.id);
                 break;
             }
-            if let Some(place) = self.place(&mut places, start.slot, start.template) {
+            if let Some(place) = self.place(places, start.slot, start.template) {
                 self.create(&start, place);
             }
             self.draft.may_cut();
         }
-        self.wake
     }
 
     fn place(
