@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use model::NodeId;
@@ -98,13 +99,14 @@ impl Cluster for LiveCluster {
         &self,
         node: NodeId,
         request: StreamRequest,
+        body: Bytes,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>> {
         async move {
             let leadership = self.log.leadership();
             let elsewhere = leadership.leader.filter(|leader| leader.node != self.log.node());
             let opened = match elsewhere {
-                Some(leader) => sessions::open_at(&self.pool, &leader, node, &request).await,
-                None => self.sessions.open(node, request).await,
+                Some(leader) => sessions::open_at(&self.pool, &leader, node, &request, body).await,
+                None => self.sessions.open(node, request, body).await,
             };
             let stream = opened.map_err(|error| match error {
                 sessions::StreamError::NotConnected(_) => StreamError::NotConnected,

@@ -1,6 +1,8 @@
 //! The demo's exercises, as a user does them, on real engines.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -353,6 +355,55 @@ mod on_real_hosts {
         });
     }
 
+    /// `docker …` with this input: its exit code and what it printed.
+    fn with_input(lab: &Cluster, host: &str, arguments: &[&str], input: &str) -> (i32, String) {
+        let mut command = lab.docker_command(host, arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("docker starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_owned();
+        let writing = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().expect("docker ends");
+        // It may end before it has read everything.
+        let _ = writing.join();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Every manager carries out what names a container of another host, streams included.
+    fn containers_of_other_hosts_are_reached(lab: &Cluster) {
+        let create = ["service", "create", "--detach", "--name", "web", "--mode", "global"];
+        let rest = ["--env", "PORT=8000", "swarm-demo/probe:1", "serve"];
+        lab.docker("m1", &[&create[..], &rest].concat()).expect("create");
+        settled(lab, "web", 3, DEPLOY);
+        let long = "a line for a container elsewhere\n".repeat(50_000);
+        for (asked, on) in [("m1", "m2"), ("m2", "m3"), ("m3", "m1")] {
+            let label = "label=com.docker.swarm.service.name=web";
+            let id = lab.engine(on, &["ps", "-q", "--no-trunc", "--filter", label]).expect("ps");
+            let cat = ["exec", "-i", &id, "/bin/probe", "cat", "/dev/stdin"];
+            let (code, text) = with_input(lab, asked, &cat, &long);
+            assert_eq!((code, text.len()), (0, long.len()), "{asked} to {on}: {:.200}", text);
+            let crash = ["exec", &id[..12], "/bin/probe", "crash", "--code", "7"];
+            assert_eq!(with_input(lab, asked, &crash, "").0, 7, "{asked} to {on}");
+            let format = "{{.State.Status}} {{.Config.Hostname}}";
+            let shown = lab.docker(asked, &["inspect", "--format", format, &id]).expect("inspect");
+            assert!(shown.starts_with("running "), "{shown}");
+            let top = lab.docker(asked, &["top", &id]).expect("top");
+            assert!(top.contains("probe"), "{top}");
+            let stats = ["stats", "--no-stream", "--format", "{{.PIDs}}", &id];
+            let stats = lab.docker(asked, &stats).expect("stats");
+            assert!(stats.trim().parse::<u32>().is_ok_and(|pids| pids > 0), "{stats}");
+            lab.docker(asked, &["logs", &id]).expect("logs");
+        }
+        let named = lab.running("m1", "web").expect("tasks");
+        let (task, _) = named.iter().find(|(_, node)| node == "m3").expect("one on m3");
+        let done = lab.swarmctl("m1", &["exec", task, "/bin/probe", "cat", "/etc/hostname"]);
+        assert!(done.is_ok(), "{done:?}");
+        let none = lab.docker("m1", &["exec", "nosuch", "true"]).expect_err("there is none");
+        assert!(none.to_string().contains("No such container: nosuch"), "{none}");
+        lab.docker("m1", &["service", "rm", "web"]).expect("rm");
+    }
+
     #[test]
     fn three_managers_survive_the_loss_of_their_leader() {
         let lab = cluster("quorum", 3, 0);
@@ -368,6 +419,7 @@ mod on_real_hosts {
             ensure!(able == 3, "{nodes}");
             Ok(())
         });
+        containers_of_other_hosts_are_reached(&lab);
         let lost = leader("m1").expect("a leader");
         let other = ["m1", "m2", "m3"].into_iter().find(|m| *m != lost).expect("another");
         lab.docker(other, &["config", "create", "before", "/etc/hostname"]).expect("a write");

@@ -35,11 +35,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// The managers, as this one sees them.
     fn members(&self) -> Members;
 
-    /// Asks a node's engine; its answer comes as a stream.
+    /// Asks a node's engine, with the request's body; its answer comes as a stream.
     fn open_stream(
         &self,
         node: NodeId,
         request: StreamRequest,
+        body: Bytes,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>>;
 }
 

@@ -12,7 +12,6 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hyper_util::rt::TokioIo;
 use model::NodeId;
@@ -150,7 +149,7 @@ async fn carry_out(
     let method = head.method.to_string();
     let headers = headers_for_engine(&head.headers, body.len(), upgrade.is_some());
     let asked = StreamRequest { method, path, headers };
-    let opened = api.0.cluster.open_stream(node, asked).await;
+    let opened = api.0.cluster.open_stream(node, asked, body).await;
     let stream = opened.map_err(|error| cannot_reach(api, node, &error))?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::from_u16(stream.head.status)
@@ -170,12 +169,10 @@ async fn carry_out(
             let headers = response.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("tcp"));
-            tokio::spawn(joined(client, stream, body));
+            tokio::spawn(joined(client, stream));
         }
         _ => {
-            let NodeStream { input, body: output, .. } = stream;
-            tokio::spawn(async move { send_all(&input, body).await });
-            *response.body_mut() = Body::from_stream(output);
+            *response.body_mut() = Body::from_stream(stream.body);
         }
     }
     Ok(response)
@@ -210,23 +207,9 @@ fn cannot_reach(api: &Api, node: NodeId, error: &StreamError) -> ApiError {
     ApiError::unavailable(format!("the container runs on {host}, which cannot be asked now: {why}"))
 }
 
-/// False when nobody takes it any more.
-async fn send_all(input: &tokio::sync::mpsc::Sender<Bytes>, mut bytes: Bytes) -> bool {
-    while !bytes.is_empty() {
-        let chunk = bytes.split_to(bytes.len().min(CHUNK));
-        if input.send(chunk).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
 /// Bytes between client and engine until both have ended; the end of one way leaves the other open.
-async fn joined(client: hyper::upgrade::OnUpgrade, stream: NodeStream, body: Bytes) {
+async fn joined(client: hyper::upgrade::OnUpgrade, stream: NodeStream) {
     let NodeStream { input, body: mut output, .. } = stream;
-    if !send_all(&input, body).await {
-        return;
-    }
     // The client may have gone before it could switch.
     let Ok(client) = client.await else { return };
     let (mut from_client, mut to_client) = tokio::io::split(TokioIo::new(client));

@@ -36,6 +36,8 @@ pub const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Chunks towards the engine that may wait.
 const CHUNKS: usize = 16;
+/// Bytes of a request's body that go at once.
+const CHUNK: usize = 32 << 10;
 
 /// Where a leader opens streams for other managers.
 pub(super) const RELAY: &str = "/node-stream";
@@ -83,32 +85,57 @@ struct Ends {
 }
 
 impl Sessions {
-    /// Has `node` carry out a request against its engine.
+    /// Has `node` carry out a request with this body against its engine.
     ///
     /// # Errors
     /// As [`StreamError`] says.
-    pub async fn open(&self, node: NodeId, request: StreamRequest) -> Result<Stream, StreamError> {
+    pub async fn open(
+        &self,
+        node: NodeId,
+        request: StreamRequest,
+        body: Bytes,
+    ) -> Result<Stream, StreamError> {
+        let is_get = request.method == "GET";
+        let ends = self.ask(node, request).await?;
+        // The engine answers when it has all of it.
+        tokio::spawn(send_all(ends.input.clone(), body));
+        head_of(node, is_get, ends).await
+    }
+
+    /// Has the agent of `node` open its end; its engine has not answered yet.
+    async fn ask(&self, node: NodeId, request: StreamRequest) -> Result<Ends, StreamError> {
         let outbox = self.outbox(node).ok_or(StreamError::NotConnected(node))?;
         let (stream, opened) = self.streams.expect(node);
-        let is_get = request.method == "GET";
         outbox.send(FromManager::Open { stream, request });
         let waiting = Forget { streams: &self.streams, stream };
         let ends = tokio::time::timeout(OPEN_TIMEOUT, opened).await;
         drop(waiting);
-        let ends = ends
-            .map_err(|_| StreamError::Timeout(node))?
-            .map_err(|_| StreamError::NotConnected(node))?;
-        let head = async {
-            match first_frame(ends.body).await {
-                Some((head, output)) => Ok(Stream { head, output, input: ends.input }),
-                None => Err(StreamError::Malformed(node)),
-            }
-        };
-        if is_get {
-            let head = tokio::time::timeout(OPEN_TIMEOUT, head).await;
-            head.unwrap_or(Err(StreamError::Timeout(node)))
-        } else {
-            head.await
+        ends.map_err(|_| StreamError::Timeout(node))?.map_err(|_| StreamError::NotConnected(node))
+    }
+}
+
+/// Waits for the engine's answer.
+async fn head_of(node: NodeId, is_get: bool, ends: Ends) -> Result<Stream, StreamError> {
+    let head = async {
+        match first_frame(ends.body).await {
+            Some((head, output)) => Ok(Stream { head, output, input: ends.input }),
+            None => Err(StreamError::Malformed(node)),
+        }
+    };
+    if is_get {
+        let head = tokio::time::timeout(OPEN_TIMEOUT, head).await;
+        head.unwrap_or(Err(StreamError::Timeout(node)))
+    } else {
+        head.await
+    }
+}
+
+/// Sends a request's body, until nobody takes it any more.
+async fn send_all(input: mpsc::Sender<Bytes>, mut bytes: Bytes) {
+    while !bytes.is_empty() {
+        let chunk = bytes.split_to(bytes.len().min(CHUNK));
+        if input.send(chunk).await.is_err() {
+            return;
         }
     }
 }
@@ -147,6 +174,7 @@ pub async fn open_at(
     leader: &Leader,
     node: NodeId,
     request: &StreamRequest,
+    body: Bytes,
 ) -> Result<Stream, StreamError> {
     let relay = |why: String| StreamError::Relay(format!("the leading manager: {why}"));
     let target =
@@ -154,6 +182,7 @@ pub async fn open_at(
     let first = encode(request).map_err(|e| relay(e.to_string()))?;
     let (input, chunks) = mpsc::channel(CHUNKS);
     let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))]);
+    tokio::spawn(send_all(input.clone(), body));
     let body = Body::from_stream(first.chain(ReceiverStream::new(chunks).map(Ok)));
     let path = format!("{RELAY}/{node}");
     let call = axum::http::Request::post(path).body(body).map_err(|e| relay(e.to_string()))?;
@@ -179,14 +208,12 @@ pub(super) async fn relay(
     let Some((request, rest)) = first_frame::<StreamRequest>(body).await else {
         return (StatusCode::BAD_REQUEST, "no request came").into_response();
     };
-    let stream = match sessions.open(node, request).await {
-        Ok(stream) => stream,
+    let is_get = request.method == "GET";
+    let ends = match sessions.ask(node, request).await {
+        Ok(ends) => ends,
         Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     };
-    let Ok(head) = encode(&stream.head) else {
-        return (StatusCode::BAD_GATEWAY, "the engine's answer is too large").into_response();
-    };
-    let input = stream.input;
+    let input = ends.input.clone();
     tokio::spawn(async move {
         let mut rest = rest.into_data_stream();
         loop {
@@ -200,8 +227,16 @@ pub(super) async fn relay(
             }
         }
     });
+    // Its own input is let go of: the other end's is what the engine gets.
+    let Stream { head, output, .. } = match head_of(node, is_get, ends).await {
+        Ok(stream) => stream,
+        Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
+    };
+    let Ok(head) = encode(&head) else {
+        return (StatusCode::BAD_GATEWAY, "the engine's answer is too large").into_response();
+    };
     let head = futures_util::stream::iter([Ok(Bytes::from(head))]);
-    Response::new(Body::from_stream(head.chain(stream.output.into_data_stream())))
+    Response::new(Body::from_stream(head.chain(output.into_data_stream())))
 }
 
 impl Streams {
