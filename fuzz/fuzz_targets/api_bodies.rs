@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use model::object::{CaMaterial, JoinSecrets, NodeDescription, Revision};
+use model::object::{NodeDescription, Revision};
 use model::spec::{
-    Availability, ClusterSpec, ConfigSpec, NetworkSpec, NodeSpec, Role, SecretSpec, ServiceSpec,
+    Availability, ConfigSpec, NetworkSpec, NodeSpec, Role, SecretSpec, ServiceSpec,
 };
 use orchestrator_core::command::{Batch, Bootstrap, Command, Entry, JoinNode};
 use orchestrator_core::{State, command};
@@ -26,17 +26,7 @@ fn started() -> State {
         availability: Availability::Active,
         manager_address: None,
     };
-    let start = Command::Bootstrap(Box::new(Bootstrap {
-        seed: 1,
-        spec: ClusterSpec::default(),
-        ca: CaMaterial::default(),
-        tokens: JoinSecrets::default(),
-        address_pools: Vec::new(),
-        subnet_size: 0,
-        data_path_port: 4789,
-        relay_key: String::new(),
-        node,
-    }));
+    let start = Command::Bootstrap(Box::new(Bootstrap::bare(1, node)));
     let mut state = State::default();
     let _ = state.apply(Revision(1), &entry(start));
     state

@@ -47,6 +47,23 @@ impl Kind {
     }
 }
 
+/// Declares families, a constant each, and the list of them, `FAMILIES`: a line is
+/// `NAME = "name", Kind, "unit", ["label", …], "help";`. What stands in front is what the list is of.
+#[macro_export]
+macro_rules! families {
+    ($(#[$of:meta])+ $($name:ident = $text:literal, $kind:ident, $unit:literal, $labels:expr, $help:literal;)+) => {
+        $(#[doc = $help] pub(crate) const $name: $crate::metrics::Family = $crate::metrics::Family {
+            name: $text,
+            kind: $crate::metrics::Kind::$kind,
+            unit: $unit,
+            help: $help,
+            labels: &$labels,
+        };)+
+        $(#[$of])+
+        pub const FAMILIES: &[$crate::metrics::Family] = &[$($name),+];
+    };
+}
+
 /// Between the values of several labels in a key. No name in a cluster has it.
 const BETWEEN: char = '\u{1f}';
 

@@ -14,7 +14,7 @@ use axum::Router;
 use model::NodeId;
 use model::object::Revision;
 use model::spec::Role;
-use model::wire::start::{CA_CERT, MANAGER_FOLDER, NODE_CERT, NODE_KEY, Start};
+use model::wire::start::{CA_CERT, DATA_PATH_PORT, MANAGER_FOLDER, NODE_CERT, NODE_KEY, Start};
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Bootstrap, Command, Entry, JoinNode, first_node};
 use tokio::net::UnixListener;
@@ -34,9 +34,6 @@ const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(30);
 
 /// How long a new cluster may take until its first entry is written.
 const FIRST_ENTRY: Duration = Duration::from_secs(20);
-
-/// The overlay's port unless the cluster says otherwise.
-const DATA_PATH_PORT: u16 = 4789;
 
 /// Where and how a manager runs.
 #[derive(Clone, Debug)]

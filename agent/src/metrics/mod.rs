@@ -12,7 +12,7 @@ mod engine;
 mod process;
 pub mod serve;
 
-use model::metrics::{Counters, Family, Histograms, Kind, Page};
+use model::metrics::{Counters, Histograms, Page};
 
 use crate::membership::Membership;
 use crate::session::Standing;
@@ -37,17 +37,8 @@ impl Program {
     }
 }
 
-macro_rules! families {
-    ($($name:ident = $text:literal, $kind:ident, $unit:literal, $labels:expr, $help:literal;)+) => {
-        $(#[doc = $help] pub(crate) const $name: Family = Family {
-            name: $text, kind: Kind::$kind, unit: $unit, help: $help, labels: &$labels,
-        };)+
-        /// Everything that the agent and its data plane measure.
-        pub const FAMILIES: &[Family] = &[$($name),+];
-    };
-}
-
-families! {
+model::families! {
+    /// Everything that the agent and its data plane measure.
     BUILD = "swarmctl_build_info", Gauge, "always 1", ["program", "version"],
         "Which version runs.";
     CPU = "swarmctl_process_cpu_seconds_total", Counter, "seconds", ["program"],

@@ -20,6 +20,7 @@ use agent_core::net::rules;
 use model::NetworkId;
 use model::object::Revision;
 use model::wire::orders::{NetworkOrder, Orders};
+use model::wire::start::DATA_PATH_PORT;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::{debug, info, warn};
@@ -33,8 +34,6 @@ use super::spaces::{LOOK_AGAIN, Look, Spaces};
 use super::watch::{self as wakers, Directories};
 use super::{Config, PortError};
 
-/// The overlay's port when the orders name none.
-const DATA_PATH_PORT: u16 = 4789;
 /// Everything is read from the kernel again this often, whatever seems to be there.
 const RESYNC: Duration = Duration::from_secs(60);
 /// Several changes of links in a row are one piece of damage.

@@ -17,6 +17,9 @@ pub const CA_CERT: &str = "certificates/ca.crt";
 /// The manager's own folder: log, snapshots, data key. A host that is no manager any more removes it.
 pub const MANAGER_FOLDER: &str = "manager";
 
+/// UDP port of the overlay when nothing else is said.
+pub const DATA_PATH_PORT: u16 = 4789;
+
 /// The DNS name in every manager's certificate: whom a host expects at 2377.
 pub const MANAGER_NAME: &str = "swarm-manager";
 
@@ -31,6 +34,6 @@ pub struct Start {
     pub address_pools: Vec<String>,
     /// Prefix length of networks; 0 means the default.
     pub subnet_size: u8,
-    /// UDP port of the overlay; 0 means 4789.
+    /// UDP port of the overlay; 0 means [`DATA_PATH_PORT`].
     pub data_path_port: u16,
 }

@@ -18,6 +18,7 @@ use model::spec::{
     Availability, ClusterSpec, ConfigSpec, NetworkSpec, NodeSpec, Role, SecretSpec, ServiceSpec,
 };
 use model::wire::session::TaskReport;
+use model::wire::start::DATA_PATH_PORT;
 use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
 
 /// The payload of one Raft entry.
@@ -179,6 +180,24 @@ pub struct Bootstrap {
     pub data_path_port: u16,
     pub relay_key: String,
     pub node: JoinNode,
+}
+
+impl Bootstrap {
+    /// A cluster of default settings without keys and secrets, for tests and simulation.
+    #[must_use]
+    pub fn bare(seed: u64, node: JoinNode) -> Bootstrap {
+        Bootstrap {
+            seed,
+            spec: ClusterSpec::default(),
+            ca: CaMaterial::default(),
+            tokens: JoinSecrets::default(),
+            address_pools: Vec::new(),
+            subnet_size: 0,
+            data_path_port: DATA_PATH_PORT,
+            relay_key: String::new(),
+            node,
+        }
+    }
 }
 
 impl std::fmt::Debug for Bootstrap {

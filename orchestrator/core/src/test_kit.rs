@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::lifecycle::Desired;
-use model::object::{
-    CaMaterial, ContainerStatus, JoinSecrets, NodeDescription, Revision, Slot, Task,
-};
+use model::object::{ContainerStatus, NodeDescription, Revision, Slot, Task};
 use model::spec::{Availability, Platform, Resources, Role, ServiceSpec};
 use model::wire::orders::Orders;
 use model::wire::session::TaskReport;
@@ -63,17 +61,7 @@ impl World {
             frozen: false,
             revision: 0,
         };
-        let start = Bootstrap {
-            seed: 7,
-            spec: model::spec::ClusterSpec::default(),
-            ca: CaMaterial::default(),
-            tokens: JoinSecrets::default(),
-            address_pools: Vec::new(),
-            subnet_size: 0,
-            data_path_port: 4789,
-            relay_key: String::new(),
-            node: host("m1", 1, Role::Manager),
-        };
+        let start = Bootstrap::bare(7, host("m1", 1, Role::Manager));
         let joined = world.client(Command::Bootstrap(Box::new(start))).expect("first");
         world.greet("m1", &joined);
         for number in 1..=workers {

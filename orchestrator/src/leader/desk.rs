@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::lifecycle::TaskState;
 use model::object::{NodeState, Revision};
 use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
 use model::wire::session::{FromManager, TaskReport};
@@ -211,7 +210,7 @@ impl Desk {
 
     fn statuses(&mut self, node: NodeId, session: u64, seq: u64, reports: Vec<TaskReport>) {
         // What the state already has need not be written again, only acknowledged.
-        let news: Vec<TaskReport> = reports.into_iter().filter(|r| !self.is_known(r)).collect();
+        let news: Vec<TaskReport> = reports.into_iter().filter(|r| !self.state.knows(r)).collect();
         let waiting = self.reporting.entry(node).or_insert_with(|| Reports {
             session,
             seq,
@@ -224,22 +223,6 @@ impl Desk {
             self.reporting.remove(&node);
             if let Some(session) = self.sessions.get(&node) {
                 session.outbox.send(FromManager::StatusAck { seq });
-            }
-        }
-    }
-
-    fn is_known(&self, report: &TaskReport) -> bool {
-        match self.state.task(report.task) {
-            // Its record has gone: nothing is left to say of it.
-            None => true,
-            Some(task) => {
-                let status = &task.status;
-                report.state != TaskState::Remove
-                    && status.state == report.state
-                    && status.message == report.message
-                    && status.error == report.error
-                    && status.container == report.container
-                    && status.ports == report.ports
             }
         }
     }

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use model::lifecycle::{Desired, TaskState};
-use model::metrics::{Counters, Family, Histograms, Kind, Page};
+use model::metrics::{Counters, Family, Histograms, Page};
 use model::object::{NodeState, RolloutState, Service, Task};
 use model::spec::ModeKind;
 use orchestrator_core::State;
@@ -25,17 +25,8 @@ use orchestrator_core::command::Batch;
 use crate::log::{Done, Log, ProposeError, Standing};
 use crate::sessions::Sessions;
 
-macro_rules! families {
-    ($($name:ident = $text:literal, $kind:ident, $unit:literal, $labels:expr, $help:literal;)+) => {
-        $(const $name: Family = Family {
-            name: $text, kind: Kind::$kind, unit: $unit, help: $help, labels: &$labels,
-        };)+
-        /// Everything that a manager measures.
-        pub const FAMILIES: &[Family] = &[$($name),+];
-    };
-}
-
-families! {
+model::families! {
+    /// Everything that a manager measures.
     BUILD = "swarmctl_build_info", Gauge, "always 1", ["program", "version"],
         "Which version runs.";
     TERM = "swarmctl_raft_term", Gauge, "term", [],

@@ -3,10 +3,8 @@
 //! It follows the leader loop of the shell: one report and one plan are on their way to the log at
 //! a time, and what comes meanwhile is joined.
 
-use model::lifecycle::TaskState;
 use model::wire::session::{FromAgent, FromManager, TaskReport};
 use model::{Millis, NodeId, Timestamp};
-use orchestrator_core::State;
 use orchestrator_core::command::{Applied, Batch, Command, Refusal, Response};
 use orchestrator_core::plan::{Limits, plan};
 
@@ -312,7 +310,7 @@ impl World {
             }
             FromAgent::Statuses { seq, statuses } => {
                 let news: Vec<TaskReport> =
-                    statuses.into_iter().filter(|r| !is_known(state, r)).collect();
+                    statuses.into_iter().filter(|r| !state.knows(r)).collect();
                 if news.is_empty() && !leader.reporting.contains_key(&node) {
                     self.to_host(node, FromManager::StatusAck { seq });
                     return;
@@ -334,16 +332,4 @@ impl World {
         }
         self.poke();
     }
-}
-
-/// What the state has already need not be written again.
-fn is_known(state: &State, report: &TaskReport) -> bool {
-    let Some(task) = state.task(report.task) else { return true };
-    let status = &task.status;
-    report.state != TaskState::Remove
-        && status.state == report.state
-        && status.message == report.message
-        && status.error == report.error
-        && status.container == report.container
-        && status.ports == report.ports
 }

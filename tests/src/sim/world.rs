@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::object::{CaMaterial, JoinSecrets, NodeDescription};
-use model::spec::{Availability, ClusterSpec, NodeSpec, Platform, Resources, Role};
+use model::object::NodeDescription;
+use model::spec::{Availability, NodeSpec, Platform, Resources, Role};
 use model::{Millis, NodeId, Timestamp};
 use orchestrator_core::command::{Batch, Bootstrap, Command, JoinNode, Response};
 use orchestrator_core::state::INGRESS;
@@ -170,17 +170,7 @@ impl World {
         let join = self.joins(number);
         let name = join.description.hostname.clone();
         let command = if number == 0 {
-            Command::Bootstrap(Box::new(Bootstrap {
-                seed: self.seed,
-                spec: ClusterSpec::default(),
-                ca: CaMaterial::default(),
-                tokens: JoinSecrets::default(),
-                address_pools: Vec::new(),
-                subnet_size: 0,
-                data_path_port: 4789,
-                relay_key: String::new(),
-                node: join,
-            }))
+            Command::Bootstrap(Box::new(Bootstrap::bare(self.seed, join)))
         } else {
             Command::JoinNode(Box::new(join))
         };

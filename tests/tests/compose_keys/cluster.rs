@@ -1,7 +1,7 @@
 //! A cluster of one node, in memory: requests in, the node's orders out.
 
 use model::api::StackRequest;
-use model::object::{CaMaterial, JoinSecrets, NodeDescription, Revision};
+use model::object::{NodeDescription, Revision};
 use model::spec::{Availability, Platform, Resources, Role};
 use model::wire::orders::Orders;
 use model::{NodeId, Timestamp};
@@ -33,22 +33,15 @@ impl Cluster {
         };
         description.engine.plugins =
             plugins.map(|(kind, name)| (kind.to_owned(), vec![name.to_owned()])).into();
-        let start = Bootstrap {
-            seed: 7,
-            spec: model::spec::ClusterSpec::default(),
-            ca: CaMaterial::default(),
-            tokens: JoinSecrets::default(),
-            address_pools: Vec::new(),
-            subnet_size: 0,
-            data_path_port: 4789,
-            relay_key: String::new(),
-            node: JoinNode {
+        let start = Bootstrap::bare(
+            7,
+            JoinNode {
                 description,
                 role: Role::Manager,
                 availability: Availability::Active,
                 manager_address: Some("192.168.1.1:2377".into()),
             },
-        };
+        );
         let joined = cluster.command(Command::Bootstrap(Box::new(start)));
         let Response::Joined { node } = joined else { panic!("{joined:?}") };
         cluster.node = node;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use model::object::{Cluster, Config, Network, Node, Revision, Secret, Service, Slot, Task};
 use model::spec::Protocol;
-use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
+use model::wire::session::TaskReport;
+use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, TaskState, Timestamp};
 
 use super::index::{NodeUse, Tally};
 use super::pool::Pool;
@@ -204,6 +205,20 @@ impl State {
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let range = (node, TaskId(Id(0)))..=(node, TaskId(Id(u128::MAX)));
         self.index.on_node.range(range).filter_map(|key| self.tasks.get(&key.1))
+    }
+
+    /// Whether a report says nothing new, so that it need not be written: the state has it already,
+    /// or has no record of the task any more.
+    #[must_use]
+    pub fn knows(&self, report: &TaskReport) -> bool {
+        let Some(task) = self.task(report.task) else { return true };
+        let status = &task.status;
+        report.state != TaskState::Remove
+            && status.state == report.state
+            && status.message == report.message
+            && status.error == report.error
+            && status.container == report.container
+            && status.ports == report.ports
     }
 
     /// The tasks on their way from running to stopped.
