@@ -52,7 +52,7 @@ impl World {
         let orders = leader.projector.open(state, node).clone();
         leader.live.sent(node, orders.fence.revision);
         let known = &mut self.hosts[host];
-        known.session = Some(session);
+        (known.session, known.told) = (Some(session), false);
         (known.heard_leader, known.heard_by_leader) = (now, now);
         known.start_reports_over();
         self.to_host(node, FromManager::Orders { orders: Box::new(orders) });
@@ -66,7 +66,7 @@ impl World {
         let node = self.hosts[host].node;
         let orders = stale.projector.open(state, node).clone();
         self.sessions += 1;
-        self.hosts[host].session = Some(self.sessions);
+        (self.hosts[host].session, self.hosts[host].told) = (Some(self.sessions), false);
         self.hosts[host].heard_leader = self.now;
         let frame = Box::new(FromManager::Orders { orders: Box::new(orders) });
         let session = self.sessions;
@@ -103,6 +103,7 @@ impl World {
                     return Ok(());
                 }
                 known.orders = Some(*orders);
+                known.told = true;
             }
             FromManager::Delta { delta } => {
                 let taken = match (&mut known.orders, intake::delta(have, &delta)) {

@@ -40,6 +40,8 @@ pub struct Host {
     pub disk_full: bool,
     /// The session with a leader, if there is one.
     pub session: Option<u64>,
+    /// Its first orders have arrived.
+    pub told: bool,
     pub heard_leader: Timestamp,
     pub heard_by_leader: Timestamp,
     /// Names and routes are those of this revision.
@@ -96,6 +98,7 @@ impl Host {
             ledger: Ledger::default(),
             disk_full: false,
             session: None,
+            told: false,
             heard_leader: Timestamp(0),
             heard_by_leader: Timestamp(0),
             applied: Revision(0),

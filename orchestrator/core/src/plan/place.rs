@@ -2,7 +2,8 @@
 //!
 //! Every node is judged once for a batch of equal tasks; those that may take one stand in a heap by
 //! score, so each further task costs O(log nodes). Preferences make a tree of such heaps: at each
-//! level the branch with the fewest tasks of the service comes first.
+//! level the branch with the fewest tasks of the service comes first. What stands in a heap may be
+//! out of date, for another template of the service takes room too: it is judged again when taken.
 //!
 //! Deliberately absent: moving a running task. It is placed once; a better place is reached by
 //! replacing it. Read `fit` for "may it run there".
@@ -119,6 +120,17 @@ impl<'a> Places<'a> {
     pub(super) fn next(&mut self, draft: &mut Draft<'a>) -> Result<NodeId, Reason> {
         while let Some(score) = self.root.pop() {
             let Some(node) = draft.state.node(score.node) else { continue };
+            match self.judge(draft, node) {
+                Ok(now) if now == score => {}
+                Ok(now) => {
+                    self.root.push(&self.path(node), now);
+                    continue;
+                }
+                Err(objection) => {
+                    self.object(objection);
+                    continue;
+                }
+            }
             if let Some(network) = draft.exhausted(node.id, self.template) {
                 self.no_address = Some(network);
                 continue;
@@ -165,19 +177,24 @@ impl<'a> Places<'a> {
 
     /// Puts the node into its heap if it has room for one more.
     fn offer(&mut self, draft: &Draft<'a>, node: &Node, path: &[String]) {
+        match self.judge(draft, node) {
+            Ok(score) => self.root.push(path, score),
+            Err(objection) => self.object(objection),
+        }
+    }
+
+    /// How good the node is for one more task, or what speaks against it.
+    fn judge(&self, draft: &Draft<'a>, node: &Node) -> Result<Score, Objection> {
         let used = draft.used(node.id);
         let live = draft.live(self.service.id, node.id);
         match self.demand.no_room(node, &used, live) {
-            Some(objection) => self.object(objection),
-            None => {
-                let score = Score {
-                    failures: failures(draft, self.service, node.id),
-                    of_this_service: draft.staying(self.service.id, node.id),
-                    tasks: used.tasks,
-                    node: node.id,
-                };
-                self.root.push(path, score);
-            }
+            Some(objection) => Err(objection),
+            None => Ok(Score {
+                failures: failures(draft, self.service, node.id),
+                of_this_service: draft.staying(self.service.id, node.id),
+                tasks: used.tasks,
+                node: node.id,
+            }),
         }
     }
 

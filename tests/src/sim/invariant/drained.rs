@@ -41,9 +41,11 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
     }
     for (at, other) in world.hosts.iter().enumerate() {
         let connected = other.up && leader.sessions.get(&other.node).copied() == other.session;
-        // One that was away too long is not waited for; it learns with its first orders.
-        let ready = state.node(other.node).is_some_and(|n| n.status.state == NodeState::Ready);
-        if at == host || !connected || !ready || other.session.is_none() {
+        let Some(node) = state.node(other.node) else { continue };
+        let ready = node.status.state == NodeState::Ready;
+        // One that was given up meanwhile was not waited for; it learns with its first orders.
+        let learns = !other.told && node.status.since >= drain.since;
+        if at == host || !connected || !ready || other.session.is_none() || learns {
             continue;
         }
         let service = other.orders.as_ref().and_then(|o| o.services.get(&stopping.service));

@@ -2,9 +2,10 @@
 
 use model::lifecycle::Desired;
 use model::reason::Reason;
+use model::spec::Availability;
 use model::{Millis, TaskState};
 
-use super::image;
+use super::{image, with_update};
 use crate::command::{Command, Refusal};
 use crate::test_kit::{SECOND, World, web};
 
@@ -21,6 +22,39 @@ fn reservations_fit_and_room_is_taken_as_it_comes() {
     world.join("w2", 9);
     world.settle();
     assert_eq!(world.spread("web"), [1, 1, 1]);
+}
+
+#[test]
+fn two_templates_of_one_service_share_the_room_of_a_node() {
+    let mut world = World::with_workers(2);
+    world.edit_node("m1", |spec| spec.availability = Availability::Drain);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Resources":{"Reservations":{"NanoCPUs":2000000000}}},
+            "Mode":{"Replicated":{"Replicas":3}}}"#,
+    );
+    world.settle();
+    // What does not run is replaced first: slots 1 and 3 get the new template, which pauses.
+    world.break_image("web:2", 1);
+    world.kill("web", 1, 1);
+    world.kill("web", 3, 1);
+    world.update("web", |spec| {
+        image("web:2")(spec);
+        with_update(spec, |u| u.parallelism = 2);
+    });
+    world.settle();
+    world.mend_image("web:2");
+    world.advance(Millis::from_secs(10));
+    let of = |world: &World, slot| world.newest("web", slot).template;
+    assert_eq!(of(&world, 1), of(&world, 3));
+    assert_ne!(of(&world, 1), of(&world, 2));
+    assert_eq!(world.slots("web").len(), 3);
+    // All are lost at once and the one node that is left has room for two.
+    world.edit_node("m1", |spec| spec.availability = Availability::Active);
+    world.silence("w1");
+    world.silence("w2");
+    world.advance(Millis::from_secs(10));
+    assert_eq!(world.spread("web"), [2]);
 }
 
 #[test]
