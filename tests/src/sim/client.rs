@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::ServiceId;
-use model::object::{NodeState, RolloutState, Service};
+use model::object::{NodeState, RolloutState, Service, Slot};
 use model::reason::Reason;
 use model::spec::{
     Availability, ConfigSpec, NetworkSpec, Role, SecretSpec, ServiceMode, ServiceSpec,
 };
+use model::{NodeId, ServiceId};
 use orchestrator_core::State;
 use orchestrator_core::command::{
     Batch, Command, Force, Refusal, RegistryAuth, Response, ServiceChange,
@@ -161,9 +161,14 @@ impl World {
         for service in state.services().filter(|s| s.removed.is_none()) {
             let image = image_of(&service.spec);
             let paused = service.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Paused);
-            let given_up = state
-                .tasks_of(service.id)
-                .any(|t| matches!(t.waiting, Some(Reason::RestartsExhausted { .. })));
+            // On a paused node nothing starts again, however often it is asked for.
+            let takes = |node: NodeId| {
+                state.node(node).is_some_and(|n| n.spec.availability != Availability::Pause)
+            };
+            let given_up = state.tasks_of(service.id).any(|t| {
+                let exhausted = matches!(t.waiting, Some(Reason::RestartsExhausted { .. }));
+                exhausted && !matches!(t.slot, Slot::Node(node) if !takes(node))
+            });
             if image.ends_with(":bad") || paused || given_up {
                 let mut spec = (*service.spec).clone();
                 if let Some(container) = &mut spec.task_template.container_spec

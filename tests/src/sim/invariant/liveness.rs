@@ -140,14 +140,16 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             ));
         }
     }
-    // A change leaves out a global service's task on a paused node until that takes tasks again.
-    let left_out = |t: &&Arc<Task>| {
+    // A change leaves out a global service's task on a paused node until that takes tasks again,
+    // also one that ended and is not started any more.
+    let left_out = |t: &Arc<Task>| {
         let Slot::Node(node) = t.slot else { return false };
         let node = state.node(node);
-        t.template != service.template
+        t.desired <= Desired::Running
+            && t.template != service.template
             && node.is_some_and(|n| n.spec.availability == Availability::Pause)
     };
-    if without_room || tasks.iter().any(left_out) {
+    if without_room || state.tasks_of(service.id).any(left_out) {
         // A change cannot end before there is room for all.
         return Ok(());
     }
