@@ -60,6 +60,9 @@ describe.skipIf(!found)("the shop", () => {
     shop.away.add("Customers");
     await page.getByText("The list cannot be read: customers cannot be reached: connection refused.").waitFor();
     expect(await page.getByText("Ada").first().isVisible()).toBe(true);
+    // What went wrong with a document does not hide that the list is old.
+    await page.getByRole("button", { name: "Add customer" }).click();
+    await page.getByText(/Not saved: .* The list cannot be read: customers cannot be reached/).waitFor();
     shop.away.clear();
     await page.getByText("The list cannot be read").waitFor({ state: "detached" });
   });
