@@ -184,8 +184,30 @@ impl Orchestrator {
     /// As [`StartError`] says; then it does not run, and what it left behind has been removed.
     pub async fn bootstrap(&self, start: &Path) -> Result<Running, StartError> {
         let mut command = self.command();
-        command.arg("bootstrap").arg("--start").arg(start).stderr(Stdio::piped());
-        let (mut child, process) = self.spawn(command)?;
+        command.arg("bootstrap").arg("--start").arg(start);
+        let running = self.first(command).await;
+        if running.is_err() {
+            self.wipe();
+        }
+        running
+    }
+
+    /// Starts the manager that is here as the only one of its cluster; returns when its API answers.
+    ///
+    /// # Errors
+    /// As [`StartError`] says; then it does not run, and its state is still there.
+    pub async fn go_on_alone(&self) -> Result<Running, StartError> {
+        let mut command = self.command();
+        command.arg("--force-new-cluster");
+        self.first(command).await
+    }
+
+    /// Starts one and waits until its API answers. An error quotes its last words.
+    async fn first(&self, mut command: Command) -> Result<Running, StartError> {
+        let (mut child, process) = self.spawn({
+            command.stderr(Stdio::piped());
+            command
+        })?;
         let words = watch::Sender::new(Vec::<String>::new());
         let said = words.subscribe();
         if let Some(stderr) = child.stderr.take() {
@@ -224,7 +246,6 @@ impl Orchestrator {
             Err(error) => {
                 // Ended or about to be; either way nothing of it shall stay.
                 let _ = child.kill().await;
-                self.wipe();
                 Err(error)
             }
         }

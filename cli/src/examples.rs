@@ -8,6 +8,9 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "leave",
         &["swarmctl leave", "swarmctl leave --force      also a manager; see its help first"],
     ),
+    ("autolock", &["swarmctl autolock on", "swarmctl autolock off"]),
+    ("unlock-key", &["swarmctl unlock-key -q", "swarmctl unlock-key --rotate"]),
+    ("unlock", &["swarmctl unlock", "swarmctl unlock < key.txt"]),
     ("token", &["swarmctl token worker", "swarmctl token manager --rotate -q"]),
     (
         "context create",

@@ -11,7 +11,7 @@ use swarmctl::BadInput;
 use swarmctl::client::{CallError, Client};
 use swarmctl::commands::{
     cluster, completion, config, context, convert, dashboard, deploy, events, exec, explain, job,
-    network, node, secret, service, stack, task, top, version, volume,
+    lock, network, node, secret, service, stack, task, top, version, volume,
 };
 use swarmctl::endpoint::{Endpoint, Said, environment};
 use swarmctl::{lab, logs};
@@ -41,6 +41,12 @@ enum Command {
     Leave(cluster::LeaveArgs),
     /// Print, or renew, a join token
     Token(cluster::TokenArgs),
+    /// Say whether managers wait for a key after a restart
+    Autolock(lock::AutolockArgs),
+    /// Print, or renew, the key that locked managers wait for
+    UnlockKey(lock::UnlockKeyArgs),
+    /// Give the manager of this host the key that it waits for (from standard input)
+    Unlock(lock::UnlockArgs),
     /// Deploy a stack from Compose files, and wait until it runs
     Deploy(deploy::DeployArgs),
     /// Print what Compose files mean, normalised, or every mistake in them; with a command: configs,
@@ -186,6 +192,9 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Deploy(args) => return deploy::run(client, args).await,
         Command::Token(args) => return cluster::token(client, args).await,
         Command::Ca(args) => cluster::ca(client, args).await?,
+        Command::Autolock(args) => lock::autolock(client, args).await?,
+        Command::UnlockKey(args) => lock::unlock_key(client, args).await?,
+        Command::Unlock(args) => lock::unlock(client, args).await?,
         Command::Exec(args) => return exec::run(client, args).await,
         Command::Explain(args) => {
             let settled = explain::run(client, args).await?;

@@ -15,7 +15,7 @@ use crate::api::cluster::{
     Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, StreamError,
 };
 use crate::leader::Clock;
-use crate::log::{self, Log};
+use crate::log::{self, Log, Standing};
 use crate::sessions::{self, OPEN_TIMEOUT, Sessions};
 use crate::transport::Pool;
 
@@ -91,7 +91,14 @@ impl Cluster for LiveCluster {
         let members = self.log.members();
         Members {
             leader: self.log.leadership().leader.map(|leader| leader.node),
-            managers: members.iter().map(|m| (m.node, reachability(m.node))).collect(),
+            managers: members
+                .iter()
+                .map(|m| match m.standing {
+                    Standing::Voter => (m.node, reachability(m.node)),
+                    // It has no vote yet: the cluster cannot lean on it.
+                    Standing::Learner => (m.node, Reachability::Unknown),
+                })
+                .collect(),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod ca;
 pub mod cluster;
 pub mod forward;
 pub mod leader;
+pub mod lock;
 pub mod log;
 pub mod manager;
 pub mod metrics;

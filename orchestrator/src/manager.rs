@@ -18,11 +18,12 @@ use model::wire::start::{CA_CERT, DATA_PATH_PORT, MANAGER_FOLDER, NODE_CERT, NOD
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Bootstrap, Command, Entry, JoinNode, first_node};
 use tokio::net::UnixListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ca::{Authority, CaError, NODE_LIFETIME, Subject, new_request, new_root, new_secrets};
-use crate::log::seal::{random, write_secret};
+use crate::lock;
+use crate::log::seal::{SecretKey, is_locked, random, write_secret};
 use crate::log::{self, Log, OpenError, ProposeError, Timing, clock};
 use crate::transport::{
     Entrance, Identity, IdentityError, Paths, Pool, ServeError, Server, admission, anybody,
@@ -31,6 +32,9 @@ use crate::transport::{
 
 /// How often the certificate's files are looked at.
 const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(30);
+
+/// The data key of the log, in the manager's folder.
+const DATA_KEY: &str = "data-key.json";
 
 /// How long a new cluster may take until its first entry is written.
 const FIRST_ENTRY: Duration = Duration::from_secs(20);
@@ -97,6 +101,9 @@ pub struct Manager {
     identity: watch::Sender<Arc<Identity>>,
     settings: Settings,
     server: Server,
+    /// What opened the data key, and who gave it.
+    unlock: Option<SecretKey>,
+    unlocker: Option<oneshot::Sender<()>>,
 }
 
 impl Manager {
@@ -117,7 +124,7 @@ impl Manager {
         Manager::open(settings).await
     }
 
-    /// Takes part in the cluster that this host belongs to.
+    /// Takes part in the cluster that this host belongs to; waits for the key if it is locked.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -128,17 +135,26 @@ impl Manager {
             return Err(StartError::NotManager { role: subject.role });
         }
         let identity = watch::Sender::new(Arc::new(identity));
+        let folder = settings.data_dir.join(MANAGER_FOLDER);
+        let key_file = folder.join(DATA_KEY);
+        let (unlock, unlocker) = if is_locked(&key_file).map_err(OpenError::from)? {
+            let socket = listen_local(&settings.api_socket)?;
+            let in_file = |source| StartError::File { path: settings.api_socket.clone(), source };
+            let given = lock::wait(socket, &key_file, subject.node).await.map_err(in_file)?;
+            (Some(given.key), Some(given.told))
+        } else {
+            (None, None)
+        };
         // Before the log is opened: a port in use must not cost more than this message.
         let server = Server::bind(settings.listen).await?;
         let pool = Pool::new(identity.subscribe());
-        let folder = settings.data_dir.join(MANAGER_FOLDER);
         let alone = settings.force_new_cluster.then(|| settings.advertise.clone());
         let config = log::Config {
             node: subject.node,
             folder: folder.clone(),
             timing: settings.timing,
             snapshot_every: settings.snapshot_every,
-            unlock: None,
+            unlock: unlock.clone(),
             alone,
         };
         let log = Log::open(config, pool.clone()).await?;
@@ -147,7 +163,7 @@ impl Manager {
             tracing::info!(node = %subject.node, "waiting for the leader to add this manager");
         }
         let stop = CancellationToken::new();
-        Ok(Manager { log, pool, stop, identity, settings, server })
+        Ok(Manager { log, pool, stop, identity, settings, server, unlock, unlocker })
     }
 
     /// This host's node.
@@ -182,7 +198,17 @@ impl Manager {
             self.identity,
             closing.clone(),
         ));
+        let lock = tokio::spawn(lock::follow(
+            self.log.clone(),
+            self.settings.data_dir.join(MANAGER_FOLDER).join(DATA_KEY),
+            self.unlock,
+            closing.clone(),
+        ));
         tracing::info!(listen = %self.settings.listen, node = %self.log.node(), "serving");
+        if let Some(unlocker) = self.unlocker {
+            // Whoever gave the key may have gone.
+            let _ = unlocker.send(());
+        }
         let planned = tokio::select! {
             () = self.stop.cancelled() => true,
             () = self.log.ended() => false,
@@ -190,7 +216,7 @@ impl Manager {
         // The port stays open meanwhile: the others answer the last messages over it.
         self.log.stop().await;
         closing.cancel();
-        let _ = (port.await, follow.await);
+        let _ = (port.await, follow.await, lock.await);
         // Open answers on the socket (events, logs) never end by themselves.
         local.abort();
         // The next start makes it anew; an old one only misleads.
@@ -235,7 +261,7 @@ fn prepare(settings: &Settings, folder: &Path, start: Start) -> Result<(), Start
     let ca = new_root(now)?;
     let bootstrap = Bootstrap {
         seed,
-        spec: start.spec,
+        spec: start.spec.clone(),
         ca: ca.clone(),
         tokens: new_secrets().map_err(CaError::from)?,
         address_pools: start.address_pools,
@@ -245,6 +271,13 @@ fn prepare(settings: &Settings, folder: &Path, start: Start) -> Result<(), Start
             port => port,
         },
         relay_key: data_encoding::HEXLOWER.encode(&relay_key),
+        unlock_key: start
+            .spec
+            .encryption_config
+            .auto_lock_managers
+            .then(lock::new_key)
+            .transpose()
+            .map_err(CaError::from)?,
         node: JoinNode {
             description: start.description,
             role: Role::Manager,

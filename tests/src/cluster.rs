@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::ops::Deref;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -127,14 +127,13 @@ fn docker_at(socket: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command for its output.
+/// Runs a command for its output; its input is empty unless it has been set.
 ///
 /// # Errors
 /// With all that it printed, when its exit code is not 0.
 pub fn text_of(mut command: Command) -> Result<String> {
     let shown = format!("{command:?}");
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().with_context(|| shown.clone())?;
+    let Output { status, stdout, stderr } = command.output().with_context(|| shown.clone())?;
     let stdout = String::from_utf8_lossy(&stdout).into_owned();
     let stderr = String::from_utf8_lossy(&stderr);
     ensure!(status.success(), "{shown}: {status}\n{stdout}{stderr}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use cluster_tests::cluster::{Cluster, eventually, http};
+use cluster_tests::cluster::{Cluster, eventually, http, text_of};
 use cluster_tests::lab::PROBE;
 
 /// Long enough for anything that should take seconds, on two busy cores.
@@ -169,6 +169,94 @@ mod on_real_hosts {
         settled(&cluster, "m1", &["m1", "w1", "w2"]);
         let configs = cluster.docker("m1", &["config", "ls", "--format", "{{.Name}}"]).expect("ls");
         assert_eq!(configs.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["one", "two"]));
+    }
+
+    #[test]
+    fn a_locked_manager_waits_for_its_key_and_its_containers_go_on() {
+        let cluster = Cluster::up("locked", 1, 1);
+        cluster.load_probe();
+        let create = ["service", "create", "--detach", "--name", "web", "--mode", "global"];
+        cluster.docker("m1", &[&create[..], &[PROBE, "sleep"]].concat()).expect("create");
+        eventually("its tasks run", SOON, || {
+            let running = cluster.running("m1", "web")?;
+            ensure!(running.len() == 2, "{running:?}");
+            Ok(())
+        });
+        let before = ["m1", "w1"].map(|host| containers(&cluster, host, "web").expect("ps"));
+        cluster.swarmctl("m1", &["autolock", "on"]).expect("locked");
+        let key = cluster.docker("m1", &["swarm", "unlock-key", "-q"]).expect("a key");
+        let data_key = "/var/lib/swarmctl/manager/data-key.json";
+        eventually("the key on the disk is locked", SOON, || {
+            let file = cluster.exec("m1", &["cat", data_key]);
+            ensure!(file.contains("\"wrapped\":true"), "not yet");
+            Ok(())
+        });
+
+        // It does not matter how the manager ended.
+        cluster.exec("m1", &["sh", "-c", "kill -9 $(pidof orchestrator)"]);
+        eventually("the manager says that it is locked", SOON, || {
+            let format = "{{.Swarm.LocalNodeState}}";
+            let state = cluster.docker("m1", &["info", "--format", format])?;
+            ensure!(state.trim() == "locked", "{state}");
+            Ok(())
+        });
+        let refused = cluster.docker("m1", &["service", "ls"]).expect_err("it is locked");
+        assert!(refused.to_string().contains("docker swarm unlock"), "{refused}");
+        let give = |key: &str| {
+            let file = tempfile::NamedTempFile::new()?;
+            std::fs::write(file.path(), format!("{key}\n"))?;
+            let mut unlock = cluster.docker_command("m1", &["swarm", "unlock"]);
+            unlock.stdin(file.reopen()?);
+            text_of(unlock)
+        };
+        let wrong = give(&format!("SWMKEY-1-{}", "A".repeat(43)));
+        let wrong = wrong.expect_err("another key");
+        assert!(wrong.to_string().contains("invalid key"), "{wrong}");
+        give(key.trim()).expect("unlocked");
+        eventually("the manager leads again", SOON, || {
+            let running = cluster.running("m1", "web")?;
+            ensure!(running.len() == 2, "{running:?}");
+            Ok(())
+        });
+        let after = ["m1", "w1"].map(|host| containers(&cluster, host, "web").expect("ps"));
+        assert_eq!(before, after, "no container was restarted");
+
+        cluster.docker("m1", &["swarm", "update", "--autolock=false"]).expect("not locked");
+        eventually("the key on the disk is not locked", SOON, || {
+            let file = cluster.exec("m1", &["cat", data_key]);
+            ensure!(file.contains("\"wrapped\":false"), "not yet");
+            Ok(())
+        });
+        cluster.run(&["restart", "agent", "m1"]);
+        eventually("the manager starts without a key", SOON, || {
+            let running = cluster.running("m1", "web")?;
+            ensure!(running.len() == 2, "{running:?}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn one_manager_of_two_goes_on_alone_when_it_is_told_to() {
+        let cluster = Cluster::up("alone", 2, 0);
+        settled(&cluster, "m1", &["m1", "m2"]);
+        cluster.docker("m1", &["config", "create", "one", "/etc/hostname"]).expect("a write");
+        cluster.run(&["kill", "m2"]);
+        cluster.docker("m1", &["config", "create", "two", "/etc/hostname"]).expect_err("no quorum");
+        let again = ["swarm", "init"];
+        let refused = cluster.docker("m1", &again).expect_err("part of a cluster");
+        assert!(refused.to_string().contains("already part of a swarm"), "{refused}");
+        let alone = ["swarm", "init", "--force-new-cluster"];
+        let said = cluster.docker("m1", &alone).expect("it goes on alone");
+        assert!(said.contains("is now a manager"), "{said}");
+        cluster.docker("m1", &["config", "create", "three", "/etc/hostname"]).expect("a write");
+        let configs = cluster.docker("m1", &["config", "ls", "--format", "{{.Name}}"]).expect("ls");
+        // Of the second nobody could say whether it was written.
+        let names: BTreeSet<&str> = configs.lines().filter(|name| *name != "two").collect();
+        assert_eq!(names, BTreeSet::from(["one", "three"]));
+        eventually("the lost manager can be removed", SOON, || {
+            cluster.docker("m1", &["node", "rm", "--force", "m2"])
+        });
+        settled(&cluster, "m1", &["m1"]);
     }
 
     #[test]

@@ -245,13 +245,11 @@ impl Membership {
     /// As [`MembershipError`] says.
     pub async fn init(&self, request: InitRequest) -> Result<String, MembershipError> {
         let mut node = self.node.lock().await;
+        if request.force_new_cluster && self.parts.view.borrow().is_manager() {
+            return self.go_on_alone(&mut node).await;
+        }
         if node.is_some() {
             return Err(MembershipError::AlreadyIn);
-        }
-        if request.force_new_cluster {
-            return Err(MembershipError::Unsupported(
-                "forcing a new cluster through the API (run `orchestrator --force-new-cluster` on the host that keeps its state)",
-            ));
         }
         if !request.data_path_addr.is_empty() && request.data_path_addr != request.advertise_addr {
             return Err(MembershipError::Unsupported("a data path address of its own"));
@@ -270,6 +268,23 @@ impl Membership {
             tracing::warn!(why, "the new cluster's first session is late");
         }
         Ok(id)
+    }
+
+    /// This host's manager becomes the only one of its cluster, with the state that it has: for when
+    /// most managers are lost for good.
+    async fn go_on_alone(&self, node: &mut Option<Node>) -> Result<String, MembershipError> {
+        let Some(old) = node.take() else { return Err(MembershipError::NotIn) };
+        let member = old.member().clone();
+        old.stop().await;
+        let alone = self.parts.orchestrator(&member)?.go_on_alone().await;
+        let identity = self.parts.certs.load()?;
+        // Whether or not it went well, the node is what it was.
+        let (running, result) = match alone {
+            Ok(running) => (Some(running), Ok(member.node.to_string())),
+            Err(error) => (None, Err(error.into())),
+        };
+        *node = Some(self.start(member, identity, running)?);
+        result
     }
 
     /// Enters a cluster.

@@ -27,6 +27,13 @@ pub struct InitArgs {
     /// Whether this host takes tasks
     #[arg(long, value_enum, default_value_t)]
     availability: Availability,
+    /// Managers wait for a key after a restart; prints it
+    #[arg(long)]
+    autolock: bool,
+    /// On a manager whose others are lost for good: go on alone with the state that is here. They
+    /// must not come back with their old state
+    #[arg(long)]
+    force_new_cluster: bool,
 }
 
 /// `swarmctl join`
@@ -102,6 +109,8 @@ struct InitRequest<'a> {
     default_addr_pool: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     subnet_size: Option<u8>,
+    auto_lock_managers: bool,
+    force_new_cluster: bool,
 }
 
 #[derive(Serialize)]
@@ -146,12 +155,24 @@ pub async fn init(client: &Client, args: &InitArgs) -> anyhow::Result<ExitCode> 
         availability: args.availability.word(),
         default_addr_pool: &args.default_addr_pool,
         subnet_size: args.default_addr_pool_mask_length,
+        auto_lock_managers: args.autolock,
+        force_new_cluster: args.force_new_cluster,
     };
     let node: String = client.post("/swarm/init", &request).await?;
+    if args.force_new_cluster {
+        println!(
+            "This host, node {node}, is the only manager now. Next: remove the lost ones\n(swarmctl node rm --force NAME) and promote others."
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     println!("Cluster made: this host is node {node}, its first manager.\n");
     println!("To add a worker, run on the other host:\n");
     print_join(client, Role::Worker).await?;
     println!("\nTo add a manager: swarmctl token manager");
+    if args.autolock {
+        println!();
+        super::lock::show(client).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

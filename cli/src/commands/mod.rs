@@ -13,6 +13,7 @@ pub mod exec;
 pub mod explain;
 pub mod files;
 pub mod job;
+pub mod lock;
 pub mod network;
 pub mod node;
 pub mod plan;

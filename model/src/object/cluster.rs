@@ -24,6 +24,9 @@ pub struct Cluster {
     pub data_path_port: u16,
     /// Authenticates ingress relays between agents; hexadecimal, 32 bytes.
     pub relay_key: String,
+    /// What opens the data of managers that have been restarted; none where they are not locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlock_key: Option<String>,
 }
 
 /// The root certificate and its key, PEM. Every manager may sign.

@@ -116,6 +116,9 @@ pub enum Command {
         /// The new secret part (25 base-36 digits) when the token is rotated.
         rotate_worker_token: Option<String>,
         rotate_manager_token: Option<String>,
+        /// Drawn whenever the spec says that managers are locked.
+        #[serde(default)]
+        unlock_key: Option<NewUnlockKey>,
     },
 
     // ---- of agents
@@ -165,6 +168,21 @@ pub enum Command {
     },
 }
 
+/// A key for locked managers, drawn by whoever proposes.
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct NewUnlockKey {
+    pub key: String,
+    /// It follows the one that there is; else it is only taken where there is none.
+    pub rotate: bool,
+}
+
+impl std::fmt::Debug for NewUnlockKey {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewUnlockKey").field("rotate", &self.rotate).finish_non_exhaustive()
+    }
+}
+
 /// What starts a cluster. All randomness of its life is here.
 #[derive(Clone, Serialize, Deserialize, PartialEq)]
 pub struct Bootstrap {
@@ -179,6 +197,9 @@ pub struct Bootstrap {
     pub subnet_size: u8,
     pub data_path_port: u16,
     pub relay_key: String,
+    /// Where the spec says that managers are locked.
+    #[serde(default)]
+    pub unlock_key: Option<String>,
     pub node: JoinNode,
 }
 
@@ -195,6 +216,7 @@ impl Bootstrap {
             subnet_size: 0,
             data_path_port: DATA_PATH_PORT,
             relay_key: String::new(),
+            unlock_key: None,
             node,
         }
     }

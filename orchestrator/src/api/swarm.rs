@@ -6,12 +6,13 @@ use axum::response::{IntoResponse, Response};
 use model::api::{Peer, SwarmInfo, UnlockKey};
 use model::object::Cluster;
 use model::spec::{ClusterSpec, Role};
-use orchestrator_core::command::Command;
+use orchestrator_core::command::{Command, NewUnlockKey};
 use orchestrator_core::state;
 
 use super::error::{ApiError, json};
 use super::request::{Body, Params};
 use super::{Api, render};
+use crate::lock;
 
 fn cluster(state: &state::State) -> Result<&Cluster, ApiError> {
     let none = || ApiError::unavailable("the cluster is being set up; try again in a moment");
@@ -29,17 +30,22 @@ pub(super) async fn update(
     Body(spec): Body<ClusterSpec>,
 ) -> Result<Response, ApiError> {
     let version = params.version("swarm")?;
+    let locked = spec.encryption_config.auto_lock_managers;
+    let rotate_key = params.flag("rotateManagerUnlockKey");
+    if rotate_key && !locked {
+        let message = "managers are not locked by a key, so there is none to rotate";
+        return Err(ApiError::bad_request(message));
+    }
+    let no_numbers = |e| ApiError::unavailable(format!("the host gives no random numbers: {e}"));
+    let key = locked.then(lock::new_key).transpose().map_err(no_numbers)?;
     let rotate = |name: &str| params.flag(name).then(new_secret).transpose();
     let command = Command::UpdateCluster {
         version,
         spec: Box::new(spec),
         rotate_worker_token: rotate("rotateWorkerToken")?,
         rotate_manager_token: rotate("rotateManagerToken")?,
+        unlock_key: key.map(|key| NewUnlockKey { key, rotate: rotate_key }),
     };
-    if params.flag("rotateManagerUnlockKey") {
-        let message = "managers are not locked by a key, so there is none to rotate";
-        return Err(ApiError::bad_request(message));
-    }
     api.propose(command).await?;
     Ok(StatusCode::OK.into_response())
 }
@@ -53,12 +59,14 @@ fn new_secret() -> Result<String, ApiError> {
     }
 }
 
-/// Managers are not locked; Docker answers an empty key then.
+/// What opens locked managers; Docker answers an empty key where they are not.
 pub(super) async fn unlock_key(State(api): State<Api>) -> Result<Response, ApiError> {
-    api.read().await?;
-    Ok(json(StatusCode::OK, &UnlockKey::default()))
+    let state = api.read().await?;
+    let unlock_key = cluster(&state)?.unlock_key.clone().unwrap_or_default();
+    Ok(json(StatusCode::OK, &UnlockKey { unlock_key }))
 }
 
+/// A manager that is locked has no API yet: `crate::lock` answers in its place.
 pub(super) async fn unlock() -> ApiError {
     ApiError::new(StatusCode::CONFLICT, "swarm is not locked")
 }

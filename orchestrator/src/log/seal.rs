@@ -4,8 +4,8 @@
 //! key: `nonce (24 bytes) | ciphertext | tag (16 bytes)`. The associated data names the value's
 //! place, so a value that was moved to another place does not open.
 //!
-//! The data key lies in a file of mode 0600 beside the log. It can be wrapped by a second key that
-//! is not on the disk ([`KeyFile`] with `wrapped: true`): the hook for autolock.
+//! The data key lies in a file of mode 0600 beside the log. Where managers are locked it is wrapped
+//! by a second key that is not on the disk ([`KeyFile`] with `wrapped: true`); see `crate::lock`.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -114,6 +114,38 @@ impl Seal {
     }
 }
 
+/// Whether the key in `file` opens only with a second key. A file that is not there is not locked.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn is_locked(file: &Path) -> Result<bool, SealError> {
+    match fs::read(file) {
+        Ok(bytes) => Ok(key_file(&bytes)?.wrapped),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Whether `unlock` opens the key in `file`.
+///
+/// # Errors
+/// When the file cannot be read, or opens with another key.
+pub(crate) fn try_unlock(file: &Path, unlock: &SecretKey) -> Result<(), SealError> {
+    read_key(&fs::read(file)?, Some(unlock)).map(drop)
+}
+
+/// Locks the key in `file` under `wrap` from now on, or under nothing. `unlock` opens it now.
+///
+/// # Errors
+/// When it does not open, or the file cannot be written; then it is as it was.
+pub(crate) fn relock(
+    file: &Path,
+    unlock: Option<&SecretKey>,
+    wrap: Option<&SecretKey>,
+) -> Result<(), SealError> {
+    write_key(file, &read_key(&fs::read(file)?, unlock)?, wrap)
+}
+
 /// Fills `buffer` from the operating system's generator.
 pub(crate) fn random(buffer: &mut [u8]) -> io::Result<()> {
     getrandom::fill(buffer).map_err(|e| io::Error::other(e.to_string()))
@@ -122,12 +154,17 @@ pub(crate) fn random(buffer: &mut [u8]) -> io::Result<()> {
 /// The associated data of a wrapped key.
 const WRAP: &[u8] = b"swarmctl data key";
 
-fn read_key(bytes: &[u8], unlock: Option<&SecretKey>) -> Result<SecretKey, SealError> {
+fn key_file(bytes: &[u8]) -> Result<KeyFile, SealError> {
     let file: KeyFile =
         serde_json::from_slice(bytes).map_err(|e| SealError::KeyFile(e.to_string()))?;
     if file.version != VERSION {
         return Err(SealError::Version { found: file.version });
     }
+    Ok(file)
+}
+
+fn read_key(bytes: &[u8], unlock: Option<&SecretKey>) -> Result<SecretKey, SealError> {
+    let file = key_file(bytes)?;
     let stored = BASE64
         .decode(file.key.as_bytes())
         .map(Zeroizing::new)
@@ -207,6 +244,25 @@ mod tests {
         let wrong = Zeroizing::new([2; KEY]);
         assert!(matches!(Seal::open(&file, Some(&wrong)), Err(SealError::Unreadable)));
         let again = Seal::open(&file, Some(&lock)).expect("the right second key");
+        assert_eq!(again.unseal(b"p", &value).expect("the same key"), b"text");
+    }
+
+    #[test]
+    fn a_lock_is_put_on_changed_and_taken_off_and_the_data_stays_readable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("key.json");
+        assert!(!is_locked(&file).expect("no file"));
+        let value = Seal::open(&file, None).expect("a new key").seal(b"p", b"text");
+        let (one, two) = (Zeroizing::new([1; KEY]), Zeroizing::new([2; KEY]));
+        relock(&file, None, Some(&one)).expect("locked");
+        assert!(is_locked(&file).expect("a file"));
+        relock(&file, Some(&one), Some(&two)).expect("another key");
+        assert!(relock(&file, Some(&one), None).is_err(), "the old key opens nothing");
+        assert!(try_unlock(&file, &one).is_err());
+        try_unlock(&file, &two).expect("the new key");
+        relock(&file, Some(&two), None).expect("unlocked");
+        assert!(!is_locked(&file).expect("a file"));
+        let again = Seal::open(&file, None).expect("no second key");
         assert_eq!(again.unseal(b"p", &value).expect("the same key"), b"text");
     }
 }

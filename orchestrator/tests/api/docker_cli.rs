@@ -163,6 +163,18 @@ async fn docker_manages_nodes() {
     );
     docker.ok("swarm join-token --rotate -q manager").await;
     docker.ok("swarm update --task-history-limit 3").await;
+    let none = docker.run("swarm unlock-key").await;
+    assert!(none.err.contains("no unlock key is set"), "{}", none.err);
+    let locked = docker.ok("swarm update --autolock=true").await;
+    let key = docker.ok("swarm unlock-key -q").await;
+    assert!(locked.contains(key.trim()) && key.starts_with("SWMKEY-1-"), "{locked} {key}");
+    docker.ok("swarm update --task-history-limit 4").await;
+    assert_eq!(docker.ok("swarm unlock-key -q").await, key, "another change leaves the key");
+    let rotated = docker.ok("swarm unlock-key --rotate -q").await;
+    assert_ne!(rotated, key);
+    assert!(docker.run("swarm unlock").await.err.contains("swarm is not locked"));
+    docker.ok("swarm update --autolock=false").await;
+    assert!(docker.run("swarm unlock-key").await.err.contains("no unlock key is set"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,7 @@ impl Memory {
             subnet_size: 24,
             data_path_port: 4789,
             relay_key: "0".repeat(64),
+            unlock_key: None,
             node: node("m1", 1, Role::Manager),
         }))]);
         for worker in 1..=workers {

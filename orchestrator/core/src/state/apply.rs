@@ -117,14 +117,19 @@ impl Step<'_> {
             }
             Command::UpdateNode { id, version, spec } => self.update_node(*id, *version, spec),
             Command::RemoveNode { id, force } => self.remove_node(*id, *force),
-            Command::UpdateCluster { version, spec, rotate_worker_token, rotate_manager_token } => {
-                self.update_cluster(
-                    *version,
-                    spec,
-                    rotate_worker_token.as_deref(),
-                    rotate_manager_token.as_deref(),
-                )
-            }
+            Command::UpdateCluster {
+                version,
+                spec,
+                rotate_worker_token,
+                rotate_manager_token,
+                unlock_key,
+            } => self.update_cluster(
+                *version,
+                spec,
+                rotate_worker_token.as_deref(),
+                rotate_manager_token.as_deref(),
+                unlock_key.as_ref(),
+            ),
             Command::CreateService { spec, registry_auth } => {
                 self.or_undo(|step| step.create_service(spec, registry_auth.clone()))
             }

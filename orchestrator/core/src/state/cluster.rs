@@ -7,8 +7,8 @@ use model::{ClusterId, Id, NodeId, TaskState};
 
 use super::step::Step;
 use crate::command::{
-    Bootstrap, DEFAULT_POOLS, DEFAULT_SUBNET_SIZE, Force, JoinNode, Kind, Refusal, Response,
-    first_node,
+    Bootstrap, DEFAULT_POOLS, DEFAULT_SUBNET_SIZE, Force, JoinNode, Kind, NewUnlockKey, Refusal,
+    Response, first_node,
 };
 
 /// The name of the network that services with published ports and no network of their own get.
@@ -48,6 +48,7 @@ impl Step<'_> {
             subnet_size,
             data_path_port: start.data_path_port,
             relay_key: start.relay_key.clone(),
+            unlock_key: start.unlock_key.clone(),
         });
         let ingress = NetworkSpec {
             name: INGRESS.to_owned(),
@@ -155,7 +156,10 @@ impl Step<'_> {
 
     pub(super) fn remove_node(&mut self, id: NodeId, force: Force) -> Result<Response, Refusal> {
         let node = self.known_node(id)?;
-        if node.spec.role == Role::Manager {
+        // One that is lost for good cannot be demoted first and asked to go; Raft takes its vote from it
+        // because it has no node any more.
+        let lost = node.status.state == NodeState::Down && self.managers() > 1;
+        if node.spec.role == Role::Manager && !(lost && force == Force::Yes) {
             let message = format!(
                 "node {id} is a cluster manager and is a member of the raft cluster. It must be \
                  demoted to worker before removal"
@@ -196,6 +200,7 @@ impl Step<'_> {
         spec: &ClusterSpec,
         worker_token: Option<&str>,
         manager_token: Option<&str>,
+        unlock_key: Option<&NewUnlockKey>,
     ) -> Result<Response, Refusal> {
         let Some(cluster) = &self.state.cluster else { return Ok(Response::Done) };
         let mut cluster = (**cluster).clone();
@@ -207,6 +212,12 @@ impl Step<'_> {
         if let Some(token) = manager_token {
             token.clone_into(&mut cluster.tokens.manager);
         }
+        let locked = spec.encryption_config.auto_lock_managers;
+        let old = cluster.unlock_key.take().filter(|_| locked);
+        cluster.unlock_key = match unlock_key.filter(|_| locked) {
+            Some(new) if new.rotate || old.is_none() => Some(new.key.clone()),
+            Some(_) | None => old,
+        };
         self.written(&mut cluster.meta);
         self.put_cluster(cluster);
         Ok(Response::Updated { warnings: Vec::new() })

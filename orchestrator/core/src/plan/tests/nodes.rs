@@ -2,7 +2,7 @@
 
 use model::object::{NodeState, RolloutState};
 use model::reason::{Objection, Reason};
-use model::spec::Availability;
+use model::spec::{Availability, Role};
 use model::{Millis, TaskState};
 
 use super::{scale, state_of, with_update};
@@ -197,4 +197,20 @@ fn nothing_is_put_on_a_node_that_is_given_up_in_the_same_plan() {
     let lost = world.node("w1");
     assert_eq!(world.state.node(lost).expect("there").status.state, NodeState::Down);
     assert_eq!(world.state.tasks().filter(|t| t.node.is_some_and(|n| n != lost)).count(), 3);
+}
+
+#[test]
+fn a_manager_that_is_lost_for_good_is_removed_by_force_only() {
+    let mut world = World::with_workers(1);
+    world.edit_node("w1", |spec| spec.role = Role::Manager);
+    world.silence("w1");
+    let id = world.node("w1");
+    let remove = |world: &mut World, force| world.client(Command::RemoveNode { id, force });
+    assert!(remove(&mut world, Force::Yes).is_err(), "nobody says that it is lost");
+    world.advance(Millis::from_secs(10));
+    assert!(remove(&mut world, Force::No).is_err());
+    remove(&mut world, Force::Yes).expect("it is lost");
+    assert!(world.state.node(id).is_none());
+    let id = world.node("m1");
+    assert!(world.client(Command::RemoveNode { id, force: Force::Yes }).is_err(), "the last one");
 }
