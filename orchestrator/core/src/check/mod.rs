@@ -4,6 +4,7 @@
 //! dry runs. Every problem is named at once, in Docker's words where Docker has them.
 //! What we accept but do not act on is answered as a warning, never dropped in silence.
 
+mod cluster;
 mod container;
 mod endpoint;
 mod names;
@@ -14,6 +15,7 @@ mod tests;
 use model::object::Subnet;
 use model::spec::{ConfigSpec, Extra, NetworkSpec, SecretSpec};
 
+pub use cluster::cluster;
 pub use service::service;
 
 use crate::State;

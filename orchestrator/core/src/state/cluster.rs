@@ -6,6 +6,7 @@ use model::spec::{ClusterSpec, NetworkSpec, NodeSpec, Role};
 use model::{ClusterId, Id, NodeId, TaskState};
 
 use super::step::Step;
+use crate::check;
 use crate::command::{
     Bootstrap, DEFAULT_POOLS, DEFAULT_SUBNET_SIZE, Force, JoinNode, Kind, NewUnlockKey, Refusal,
     Response, first_node,
@@ -24,6 +25,7 @@ impl Step<'_> {
             let message = "this cluster has been started before".to_owned();
             return Err(Refusal::Unavailable { message });
         }
+        check::cluster(&start.spec, None)?;
         let or_default = |given: &[String]| -> Vec<String> {
             if given.is_empty() {
                 DEFAULT_POOLS.iter().map(|s| (*s).to_owned()).collect()
@@ -205,7 +207,11 @@ impl Step<'_> {
         let Some(cluster) = &self.state.cluster else { return Ok(Response::Done) };
         let mut cluster = (**cluster).clone();
         fresh_enough(Kind::Cluster, version, cluster.meta.version)?;
+        check::cluster(spec, Some(&cluster.spec))?;
         cluster.spec = spec.clone();
+        if cluster.spec.name.is_empty() {
+            "default".clone_into(&mut cluster.spec.name);
+        }
         if let Some(token) = worker_token {
             token.clone_into(&mut cluster.tokens.worker);
         }
