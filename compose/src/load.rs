@@ -9,8 +9,10 @@ mod extends;
 mod include;
 mod paths;
 mod profiles;
+mod remains;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::canon::Canon;
 use crate::document;
@@ -23,7 +25,8 @@ use crate::schema::top::FILE;
 use crate::source::{SourceId, Sources, Span};
 use crate::spec;
 use crate::yaml::encoding::{EncodingError, decode};
-use crate::yaml::{Node, Value, map_of, parse};
+use crate::yaml::parse::{self, Reading};
+use crate::yaml::{Node, Value, map_of};
 use crate::{Loaded, Normalised, Stack, check};
 
 /// Files that may take part, by `include` and `extends`: enough for anything real.
@@ -68,6 +71,7 @@ fn run(input: &Input<'_>, purpose: Purpose) -> (Option<Made>, Problems) {
         reader: input.reader,
         sources: Sources::default(),
         problems: Vec::new(),
+        alone: input.files.len() == 1,
         files_read: 0,
         bytes_read: 0,
         variable_bytes: 0,
@@ -102,6 +106,8 @@ struct Loader<'a> {
     reader: &'a dyn Reader,
     sources: Sources,
     problems: Vec<Problem>,
+    /// Only one file was given.
+    alone: bool,
     files_read: usize,
     bytes_read: usize,
     variable_bytes: usize,
@@ -215,9 +221,10 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let id = self.sources.add(name, text.as_str());
+        let id = self.sources.add(name, text);
+        let text = self.sources.get(id).map_or("", |source| source.text.as_str());
         let before = self.problems.len();
-        let tree = parse::parse(&text, id, &mut self.problems);
+        let Reading { tree, lost } = parse::read(text, id, &mut self.problems);
         let Some(mut tree) = tree else {
             if self.problems.len() == before {
                 let span = Span::start_of(id);
@@ -236,7 +243,23 @@ impl Loader<'_> {
         }
         let lookup = |name: &str| place.lookup(name);
         interpolate(&mut tree, &lookup, &self.sources, &mut self.problems);
+        if !lost.is_empty() {
+            self.look_at_remains(tree, &lost, place);
+            return None;
+        }
         Some(tree)
+    }
+
+    /// Tells what else is wrong with a file that is partly no YAML.
+    fn look_at_remains(&mut self, mut tree: Node, lost: &[Range<usize>], place: &Place) {
+        let before = self.problems.len();
+        self.form(&mut tree, place);
+        // Of several files one may define what another one uses.
+        if self.alone && self.open.is_empty() {
+            check::check(&tree, &self.sources, &mut self.problems);
+        }
+        let told = self.problems.split_off(before);
+        self.problems.extend(told.into_iter().filter(|p| remains::is_so(p, &tree, lost)));
     }
 
     fn undecodable(&mut self, name: &str, bytes: &[u8], error: &EncodingError) {

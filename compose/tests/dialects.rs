@@ -210,3 +210,31 @@ fn the_same_input_gives_the_same_answer() {
         .collect();
     assert!(all.values().all(|text| text == &all[&0]));
 }
+
+#[test]
+fn one_broken_block_does_not_hide_what_is_wrong_elsewhere() {
+    let text = "\
+services:
+  a:
+    image: \"x
+    ports: [\"80:80\"]
+    replicas: 2
+  b:
+    image: y
+    networks: [gone, there]
+    depends_on: [c]
+    deploy:
+      replicas: [2]
+      update_config: {dely: 10 parsecs}
+  c: d: e
+networks:
+  there:
+\tdriver: overlay
+  x:
+";
+    let problems = read_with(text, &MemoryReader::default(), &[]).expect_err("broken");
+    let lines = problems.lines();
+    let places: Vec<&str> = lines.iter().filter_map(|l| l.split(": error").next()).collect();
+    let expected = ["3:12", "5:5", "11:17", "12:23", "12:29", "13:7", "16:2"];
+    assert_eq!(places, expected.map(|place| format!("compose.yml:{place}")), "{lines:#?}");
+}

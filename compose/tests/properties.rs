@@ -1,4 +1,4 @@
-//! What holds for any input at all: no panic, bounded time, and output that reads back.
+//! What holds for any input at all: no panic, bounded work, and output that reads back.
 //!
 //! `SWARMCTL_FUZZ_SECONDS` makes the random walk longer, `SWARMCTL_FUZZ_SEED` begins it elsewhere,
 //! `SWARMCTL_CORPUS` lets it start from real files as well; a finding prints the text that made it.
@@ -12,6 +12,7 @@ use compose::docker_run::convert;
 use compose::env_file::{self, Form};
 use compose::quantity::words;
 use compose::source::SourceId;
+use compose::yaml::parse::parse_quickly;
 use compose::{Input, InputFile, Loaded, MemoryReader, Problems, Severity, load, normalise};
 use proptest::prelude::*;
 
@@ -254,7 +255,6 @@ fn random_changes_never_break_a_promise() {
                 _ => change(&text, &mut dice),
             };
         }
-        let begun = Instant::now();
         let judged = std::panic::catch_unwind(|| {
             judge(&text);
             judge_others(&text);
@@ -264,8 +264,6 @@ fn random_changes_never_break_a_promise() {
             std::panic::resume_unwind(panic);
         }
         accepted += u32::from(end.is_some() && read(&text).is_ok());
-        // Far beyond what any of these texts may take, on any machine.
-        assert!(begun.elapsed() < Duration::from_secs(60), "took {:?}:\n{text}", begun.elapsed());
     }
     println!("{round} texts from {} files, {accepted} of them accepted", starts.len());
 }
@@ -285,7 +283,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_meant_to_hurt_is_refused_in_no_time() {
+fn what_is_meant_to_hurt_is_refused() {
     let bomb: String = (0..9).fold("a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, level| {
         let items = vec![format!("*a{level}"); 9].join(",");
         format!("{text}a{n}: &a{n} [{items}]\n", n = level + 1)
@@ -320,20 +318,16 @@ fn what_is_meant_to_hurt_is_refused_in_no_time() {
             ),
         ),
     ] {
+        // Each of these takes minutes or gigabytes where something is not bounded.
         let start = Instant::now();
         let result = read(&text);
-        let took = start.elapsed();
-        println!(
-            "{what}: {} bytes, {took:?}, {}",
-            text.len(),
-            if result.is_ok() { "read" } else { "refused" }
-        );
-        assert!(took < Duration::from_secs(30), "{what} took {took:?}");
+        println!("{what}: {} bytes, {:?}", text.len(), start.elapsed());
+        assert_eq!(result.is_ok(), what == "flat list", "{what}");
     }
 }
 
 #[test]
-fn five_thousand_services_are_read_quickly() {
+fn five_thousand_services_are_read_by_the_quick_reader() {
     let mut text = "services:\n".to_owned();
     for n in 0..5_000 {
         text.push_str(&format!(
@@ -343,9 +337,8 @@ fn five_thousand_services_are_read_quickly() {
     text.push_str("networks:\n  front: {}\n");
     let start = Instant::now();
     let loaded = read(&text).unwrap_or_else(|p| panic!("{p}"));
-    let took = start.elapsed();
     assert_eq!(loaded.stack.specs.services.len(), 5_000);
-    println!("{} bytes, 5,000 services: {took:?}", text.len());
-    // Unoptimised and beside other tests: only the order of magnitude is held here.
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    println!("{} bytes, 5,000 services: {:?}", text.len(), start.elapsed());
+    // How fast that is is measured (`examples/speed.rs`), not tested; that it is read the fast way is.
+    assert!(parse_quickly(&text, SourceId(0), &mut Vec::new()).is_some());
 }

@@ -1,4 +1,5 @@
-//! Any bytes at all as a Compose file: no panic, and what is accepted reads back to the same stack.
+//! Any bytes at all as a Compose file: no panic, what is accepted reads back to the same stack, and both
+//! readers of YAML make the same of it.
 //!
 //! `scripts/fuzz.sh compose`, or `cargo +nightly fuzz run compose` from the folder `fuzz`; what it finds
 //! goes into `compose/tests/properties.rs`.
@@ -6,10 +7,21 @@
 
 use std::collections::BTreeMap;
 
+use compose::source::SourceId;
+use compose::yaml::parse::{parse_fully, parse_quickly};
 use compose::{Input, InputFile, MemoryReader, Severity, load, normalise};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
+    if let Ok(text) = std::str::from_utf8(data) {
+        let mut problems = Vec::new();
+        if let Some(quick) = parse_quickly(text, SourceId(0), &mut problems) {
+            let mut of_full = Vec::new();
+            let full = parse_fully(text, SourceId(0), &mut of_full).expect("a tree");
+            // As text: what is not a number is not equal to itself.
+            assert_eq!(format!("{quick:?}{problems:?}"), format!("{full:?}{of_full:?}"));
+        }
+    }
     let reader = MemoryReader::default().with("/p/f.env", "A=b\n");
     let input = |bytes: &[u8]| Input {
         files: vec![InputFile { name: "f.yml".into(), bytes: bytes.to_vec() }],

@@ -11,10 +11,10 @@ mod scalars;
 
 use std::collections::BTreeMap;
 
-use crate::nearest::did_you_mean;
+use crate::nearest::{did_you_mean, nearest};
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
-use crate::schema::{Field, Kind, Shape, service, top};
+use crate::schema::{Field, Kind, Others, Shape, service, top};
 use crate::source::{Sources, Span};
 use crate::yaml::{Map, Mark, Node, Value};
 
@@ -108,9 +108,10 @@ impl Canon<'_> {
             match shape.field(key) {
                 Some(field) => self.node(&mut entry.node, field.kind, &path.key(key)),
                 None if key.starts_with("x-") && shape.extensions => {}
-                None if shape.open => self.let_through(key, entry.key, path, shape),
+                None if is_left_out(key, shape) => self.let_through(key, entry.key, path, shape),
                 None => {
                     self.unknown_key(key, entry.key, path, shape);
+                    self.as_it_was_meant(key, &mut entry.node, path, shape);
                     unknown = true;
                 }
             }
@@ -143,6 +144,23 @@ impl Canon<'_> {
             })
             .maybe_help(help),
         );
+    }
+
+    /// Looks at what stands under a misspelt key as if it were spelt well.
+    fn as_it_was_meant(
+        &mut self,
+        key: &str,
+        node: &mut Node,
+        path: &KeyPath<'_>,
+        shape: &'static Shape,
+    ) {
+        if self.problems.len() > ENOUGH {
+            return;
+        }
+        let meant = nearest(key, shape.fields.iter().map(|f| f.name));
+        if let Some(field) = meant.and_then(|name| shape.field(name)) {
+            self.node(node, field.kind, &path.key(key));
+        }
     }
 
     fn let_through(&mut self, key: &str, span: Span, path: &KeyPath<'_>, shape: &'static Shape) {
@@ -299,6 +317,16 @@ impl Canon<'_> {
             Problem::error(node.span, path.to_string(), message).allowed(allowed).maybe_help(help),
         );
         node.value = Value::Null;
+    }
+}
+
+fn is_left_out(key: &str, shape: &Shape) -> bool {
+    match shape.others {
+        Others::Refused => false,
+        Others::LeftOut => true,
+        Others::LeftOutUnlessMisspelt => {
+            did_you_mean(key, shape.fields.iter().map(|f| f.name)).is_none()
+        }
     }
 }
 

@@ -65,26 +65,33 @@ impl Canon<'_> {
             self.bad(&mut item, "this is a mapping in a list".into(), "`key=value`", help, path);
             return;
         }
-        let Value::Str(text) = &item.value else {
+        let (span, mark) = (item.span, item.mark);
+        if !matches!(item.value, Value::Str(_)) {
             self.wrong_type(&mut item, "a text `key=value`", path);
             return;
+        }
+        let Value::Str(mut key) = item.value else { return };
+        let value = match key.find('=') {
+            Some(0) => None,
+            Some(at) => {
+                let value = key[at + 1..].to_owned();
+                key.truncate(at);
+                Some(Value::Str(value))
+            }
+            None if key.is_empty() => None,
+            None if bare == Bare::Null => Some(Value::Null),
+            None => Some(Value::Str(String::new())),
         };
-        let span = item.span;
-        let (key, value) = match text.split_once('=') {
-            Some((key, value)) => (key.to_owned(), Value::Str(value.to_owned())),
-            None if bare == Bare::Null => (text.clone(), Value::Null),
-            None => (text.clone(), Value::Str(String::new())),
-        };
-        if key.is_empty() {
+        let Some(value) = value else {
             // What is left of `- ${LABEL}` when the variable is empty.
-            let message = format!("`{text}` has no name and is left out");
+            let message = format!("`{key}` has no name and is left out");
             self.problems.push(
                 Problem::new(Severity::Warning, span, path.to_string(), message)
                     .allowed("`key=value`"),
             );
             return;
-        }
-        let node = Node { value, span, mark: item.mark };
+        };
+        let node = Node { value, span, mark };
         if let Some(earlier) = map.get(&key).map(|e| e.key) {
             self.problems.push(
                 Problem::new(

@@ -56,3 +56,27 @@ fn an_entry_without_a_name_is_told_of_and_left_out() {
     assert_eq!(made, serde_json::json!({"labels": {"a": "b"}}));
     assert_eq!(problems.len(), 2, "{problems:#?}");
 }
+
+#[test]
+fn what_stands_under_a_misspelt_key_is_looked_at_as_well() {
+    let (_, problems) = form("{image: x, helthcheck: {interval: 5 parsecs, retires: 1}}");
+    let paths = ["a.helthcheck: ", "a.helthcheck.interval: ", "a.helthcheck.retires: "];
+    assert_eq!(problems.len(), paths.len(), "{problems:#?}");
+    for (problem, path) in problems.iter().zip(paths) {
+        assert!(problem.contains(&format!("error: services.{path}")), "{problem}");
+    }
+}
+
+#[test]
+fn of_a_build_types_and_misspelt_keys_are_judged_but_no_values() {
+    let told = |build: &str| form(&format!("{{image: x, build: {build}}}")).1;
+    assert_eq!(told("{context: ., shm_size: huge, network: no such}"), Vec::<String>::new());
+    for (build, words) in [
+        ("{contxt: .}", "error: services.a.build.contxt: there is no key"),
+        ("{novelty: 1}", "warning: services.a.build.novelty: "),
+        ("{dockerfile: [a]}", "error: services.a.build.dockerfile: this is a list"),
+    ] {
+        let problems = told(build);
+        assert!(problems.len() == 1 && problems[0].contains(words), "{build}: {problems:?}");
+    }
+}

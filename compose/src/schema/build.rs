@@ -2,12 +2,12 @@
 //! does not act on. They are checked all the same.
 
 use super::{
-    ANY, BOOL, Field, Kind, PAIRS, SizeForm, TEXT, TEXT_OR_LIST, TEXTS, VARIABLES, field, shape,
+    ANY, BOOL, Field, Kind, Others, PAIRS, TEXT, TEXT_OR_LIST, TEXTS, VARIABLES, WORD, field, shape,
 };
 use super::{Shape, mounts, service};
 
-/// Compose accepts more here with every release, and nothing of it is used: unknown keys pass.
-pub const BUILD: Shape = shape("build", BUILD_FIELDS).open();
+/// Compose accepts more here with every release, and nothing of it is used: what is not known passes.
+pub const BUILD: Shape = shape("build", BUILD_FIELDS).others(Others::LeftOutUnlessMisspelt);
 
 const BUILD_FIELDS: &[Field] = &[
     field("context", &TEXT),
@@ -27,7 +27,8 @@ const BUILD_FIELDS: &[Field] = &[
     field("sbom", &ANY),
     field("pull", &BOOL),
     field("target", &TEXT),
-    field("shm_size", &Kind::Size(SizeForm::AsGiven)),
+    // Not looked at: the docker CLI does not either, and nobody uses it.
+    field("shm_size", &WORD),
     field("extra_hosts", &Kind::Hosts),
     field("isolation", &TEXT),
     field("privileged", &BOOL),

@@ -133,8 +133,18 @@ pub struct Shape {
     pub extensions: bool,
     /// Keys that must be there.
     pub required: &'static [&'static str],
-    /// Whether other keys are let through: places that the docker CLI does not check.
-    pub open: bool,
+    /// What becomes of other keys.
+    pub others: Others,
+}
+
+/// What becomes of a key that a mapping does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    Refused,
+    /// Left out with a warning: the docker CLI does not check this mapping.
+    LeftOut,
+    /// Left out with a warning, but refused when it is nearly one that is known.
+    LeftOutUnlessMisspelt,
 }
 
 /// One key.
@@ -242,7 +252,7 @@ const SEARCHED: usize = 48;
 /// A mapping with extensions, nothing required.
 #[must_use]
 pub const fn shape(name: &'static str, fields: &'static [Field]) -> Shape {
-    Shape { name, fields, extensions: true, required: &[], open: false }
+    Shape { name, fields, extensions: true, required: &[], others: Others::Refused }
 }
 
 impl Shape {
@@ -253,10 +263,10 @@ impl Shape {
         self
     }
 
-    /// Other keys are let through with a warning.
+    /// This becomes of other keys.
     #[must_use]
-    pub const fn open(mut self) -> Shape {
-        self.open = true;
+    pub const fn others(mut self, others: Others) -> Shape {
+        self.others = others;
         self
     }
 }

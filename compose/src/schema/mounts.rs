@@ -1,6 +1,6 @@
 //! Files in a container's tree: volumes, and uses of secrets and configs.
 
-use super::{BOOL, Kind, PAIRS, Shape, Short, SizeForm, TEXT, field, shape};
+use super::{BOOL, Kind, Others, PAIRS, Shape, Short, SizeForm, TEXT, field, shape};
 
 /// One item of a service's `volumes`.
 pub const MOUNT: Kind = Kind::Short { expand: Short::Mount, long: &Kind::Object(&MOUNT_SHAPE) };
@@ -36,7 +36,7 @@ const BIND: Shape = shape(
             .noted("the engine relabels only what it is given as `-v`; label the directory itself"),
     ],
 )
-.open();
+.others(Others::LeftOut);
 
 const VOLUME: Shape = shape(
     "volume",
@@ -46,7 +46,7 @@ const VOLUME: Shape = shape(
         field("labels", &PAIRS).to("Labels"),
     ],
 )
-.open();
+.others(Others::LeftOut);
 
 const TMPFS: Shape = shape(
     "tmpfs",
@@ -55,7 +55,7 @@ const TMPFS: Shape = shape(
         field("mode", &Kind::Mode).to("Mode"),
     ],
 )
-.open();
+.others(Others::LeftOut);
 
 const IMAGE: Shape = shape("image", &[field("subpath", &TEXT).to("Subpath")]);
 
@@ -73,4 +73,4 @@ const FILE_USE_SHAPE: Shape = shape(
         field("mode", &Kind::Mode).to("File.Mode").keep_empty(),
     ],
 )
-.open();
+.others(Others::LeftOut);

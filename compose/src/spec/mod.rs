@@ -95,11 +95,11 @@ pub fn specs(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
     if let Some(services) = source.section("services") {
         let path = KeyPath::ROOT;
         let path = path.key("services");
-        let mut names: Vec<&String> = services.keys().collect();
-        names.sort_unstable();
-        out.services.reserve(names.len());
-        for name in names {
-            let node = &services[name].node;
+        let mut sorted: Vec<(&String, &Node)> =
+            services.iter().map(|(k, e)| (k, &e.node)).collect();
+        sorted.sort_unstable_by_key(|(name, _)| *name);
+        out.services.reserve(sorted.len());
+        for (name, node) in sorted {
             if node.as_map().is_some() {
                 let spec = service::service(source, name, node, &path.key(name), problems);
                 out.services.push(spec);

@@ -17,8 +17,8 @@ pub(super) fn networks(source: &Source<'_>, out: &mut Specs) {
         used.extend(keys_of(&entry.node));
     }
     for key in used {
-        let definition = source.definition("networks", &key);
-        let name = source.full_name("networks", &key);
+        let definition = source.definition("networks", key);
+        let name = source.full_name("networks", key);
         if definition.is_some_and(is_external) {
             out.external.networks.push(name);
         } else {
@@ -31,14 +31,12 @@ pub(super) fn networks(source: &Source<'_>, out: &mut Specs) {
 }
 
 /// The keys of the networks that a service joins.
-fn keys_of(service: &Node) -> Vec<String> {
-    if service.as_map().is_none() || has_own_mode(service) {
-        return Vec::new();
-    }
-    match service.get("networks").and_then(Node::as_map) {
-        Some(map) if !map.is_empty() => map.keys().cloned().collect(),
-        _ => vec![DEFAULT.to_owned()],
-    }
+fn keys_of(service: &Node) -> impl Iterator<Item = &str> {
+    let joins = service.as_map().is_some() && !has_own_mode(service);
+    let named = service.get("networks").and_then(Node::as_map).filter(|_| joins);
+    let none_named = joins && named.is_none_or(Map::is_empty);
+    let keys = named.into_iter().flat_map(|map| map.keys().map(String::as_str));
+    keys.chain(none_named.then_some(DEFAULT))
 }
 
 /// True when `network_mode` takes the place of networks.
@@ -98,11 +96,10 @@ pub(super) fn attachments(
     service: &Node,
 ) -> Vec<NetworkAttachmentConfig> {
     let mut out: Vec<NetworkAttachmentConfig> = keys_of(service)
-        .into_iter()
         .map(|key| {
             let options =
-                service.get("networks").and_then(|n| n.as_map()?.get(&key).map(|e| &e.node));
-            let target = source.full_name("networks", &key);
+                service.get("networks").and_then(|n| n.as_map()?.get(key).map(|e| &e.node));
+            let target = source.full_name("networks", key);
             let mut aliases = options.map(|n| n.strings("aliases")).unwrap_or_default();
             // The engine's own networks have no aliases.
             if !matches!(target.as_str(), "host" | "none" | "bridge" | "default") {

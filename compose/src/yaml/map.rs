@@ -2,13 +2,16 @@
 //!
 //! Nearly all mappings of a Compose file have a handful of keys, and a stack of thousands of services
 //! has tens of thousands of such mappings: up to [`FEW`] entries are simply searched. Above that an
-//! ordered index is kept, so that no file can make a search slow. Most keys that are asked for are not
-//! there: a mark for each key that is ([`mark`]) answers that without a search.
+//! index is kept, ordered by a hash that nobody finds many equal ones of, so that no file can make a
+//! search slow. Most keys that are asked for are not there: a mark for each key that is ([`mark`])
+//! answers that without a search.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Index;
 
 use super::Entry;
+use crate::source::to_u32;
 
 /// Entries that are searched one by one.
 const FEW: usize = 16;
@@ -19,9 +22,16 @@ pub struct Map {
     entries: Vec<(String, Entry)>,
     /// The marks of all keys; of some more after entries were taken out.
     marks: u64,
-    /// Where each key is; none while there are few. Boxed: nearly every mapping is without one.
+    /// Hash and place of each key; none while there are few. Boxed: nearly every mapping is without one.
     #[allow(clippy::box_collection)]
-    index: Option<Box<BTreeMap<String, usize>>>,
+    index: Option<Box<BTreeSet<(u64, u32)>>>,
+}
+
+/// Of the index: always the same for the same key.
+fn hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(key.as_bytes());
+    hasher.finish()
 }
 
 /// One of 64 bits: different keys mostly have different ones.
@@ -118,6 +128,11 @@ impl Map {
         }
     }
 
+    /// Gives back the room for entries that nobody will put in.
+    pub fn shrink_to_fit(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Puts the entries into the order of their keys.
     pub fn sort_keys(&mut self) {
         self.entries.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -151,15 +166,24 @@ impl Map {
 
     fn search(&self, key: &str) -> Option<usize> {
         match &self.index {
-            Some(index) => index.get(key).copied(),
+            Some(index) => {
+                let hash = hash(key);
+                let mut places = index.range((hash, 0)..=(hash, u32::MAX));
+                places.find(|(_, at)| self.key_at(*at) == Some(key)).map(|(_, at)| *at as usize)
+            }
             None => self.entries.iter().position(|(own, _)| own == key),
         }
     }
 
-    fn push(&mut self, key: String, entry: Entry) {
+    fn key_at(&self, at: u32) -> Option<&str> {
+        self.entries.get(at as usize).map(|(key, _)| key.as_str())
+    }
+
+    /// Puts an entry in behind the others; its key is not there, as the caller has seen.
+    pub(crate) fn push(&mut self, key: String, entry: Entry) {
         self.marks |= mark(&key);
         if let Some(index) = &mut self.index {
-            index.insert(key.clone(), self.entries.len());
+            index.insert((hash(&key), to_u32(self.entries.len())));
         }
         self.entries.push((key, entry));
         if self.index.is_none() && self.entries.len() > FEW {
@@ -170,7 +194,7 @@ impl Map {
     fn index_anew(&mut self) {
         self.index = (self.entries.len() > FEW).then(|| {
             let keys = self.entries.iter().enumerate();
-            Box::new(keys.map(|(at, (key, _))| (key.clone(), at)).collect())
+            Box::new(keys.map(|(at, (key, _))| (hash(key), to_u32(at))).collect())
         });
     }
 }

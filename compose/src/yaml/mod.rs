@@ -1,13 +1,16 @@
 //! YAML as our own tree: every node knows where it stands.
 //!
-//! `parse` makes the tree of a text, `scalar` says what an unquoted word means, `emit` writes a
-//! tree back, `encoding` makes text of bytes.
+//! `parse` makes the tree of a text, `scalar` says what an unquoted word means, `emit` writes a tree
+//! back, `encoding` makes text of bytes.
 
 mod ascii;
+mod build;
 pub mod emit;
 pub mod encoding;
 pub mod map;
 pub mod parse;
+mod quick;
+mod recover;
 mod repair;
 pub mod scalar;
 

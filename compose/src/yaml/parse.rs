@@ -1,64 +1,141 @@
-//! Makes a tree of a text: aliases expanded within a budget, merge keys applied.
+//! Reads a text: quickly where it can, mended where it must be, and as much as is left of it where it is
+//! broken.
 //!
-//! Problems that leave the structure clear (a key given twice, a key that is no text, an unknown
-//! tag) are collected and the tree is made all the same; a syntax error ends the reading.
-//!
-//! Deliberately absent: what any key means. Nothing here knows Compose.
+//! `quick` reads nearly all texts; what it gives up on goes to the parser underneath, what that one
+//! refuses to `repair`, and what cannot be mended to `recover`, so that one broken block does not hide
+//! what is wrong with the others. `build` makes the tree of what either of them tells.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::ops::Range;
 
-use saphyr_parser::{Event, Input, Parser, ScalarStyle, Span as Marks, StrInput, Tag};
+use saphyr_parser::{Event, Input, Parser, ScalarStyle, Span as Marks, StrInput};
 
 use super::ascii::Ascii;
+use super::build::{Builder, DEEPEST};
+use super::quick::{self, GivenUp};
 use super::repair::Mended;
-use super::{Entry, Map, Mark, Node, Value, scalar};
-use crate::problem::{Problem, Severity};
+use super::{Node, recover};
+use crate::problem::Problem;
 use crate::source::{SourceId, Span, to_u32};
 
-/// Nesting beyond this is refused: nothing real comes near, and later passes recurse.
-const DEEPEST: usize = 100;
-
-/// Nodes that aliases and merge keys may copy in one file, so that a small file cannot become a
-/// huge tree.
-const COPIED_NODES: usize = 250_000;
-
-/// Bytes of text that aliases and merge keys may copy in one file.
-const COPIED_BYTES: usize = 8 * 1024 * 1024;
-
-/// The tree of `text`, and what is wrong with it. No tree: it is empty or not YAML at all.
-pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
-    let before = problems.len();
-    match attempt(text, None, source, problems) {
-        Attempt::Done(tree) => return tree,
-        Attempt::Syntax { at, info } => {
-            let mut mended = Mended::new(text);
-            let (mut place, mut complaint) = (at, info.clone());
-            while mended.mend(&complaint, place as usize) {
-                problems.truncate(before);
-                let current = mended.text.clone();
-                match attempt(&current, Some((&mended, text)), source, problems) {
-                    Attempt::Done(tree) => return tree,
-                    Attempt::Syntax { at, info } => (place, complaint) = (at, info),
-                }
-            }
-            problems.truncate(before);
-            // What could not be mended is told as the parser first saw it, unless it lies further on.
-            let last = mended.original(place);
-            let (at, info) = if last > at + 1 { (last, complaint) } else { (at, info) };
-            syntax_error(text, source, at, &info, problems);
-        }
-    }
-    None
+/// What was read of a text.
+#[derive(Debug)]
+pub struct Reading {
+    /// None: the text is empty, or nothing is left of it.
+    pub tree: Option<Node>,
+    /// Parts of the text that were left out of the tree, in bytes, since they are not YAML; that is told.
+    pub lost: Vec<Range<usize>>,
 }
 
-enum Attempt {
-    Done(Option<Node>),
-    /// At a byte of the text that was read.
-    Syntax {
-        at: u32,
-        info: String,
-    },
+/// The tree of `text`, and what is wrong with it. No tree: it is empty or not YAML.
+pub fn parse(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let reading = read(text, source, problems);
+    reading.tree.filter(|_| reading.lost.is_empty())
+}
+
+/// As [`parse`], and of a text with syntax errors as much as can be read beside them.
+pub fn read(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Reading {
+    match parse_quickly(text, source, problems) {
+        Some(tree) => Reading { tree: Some(tree), lost: Vec::new() },
+        None => read_fully(text, source, problems).0,
+    }
+}
+
+/// As [`parse`], if `text` is of the plain part of YAML that the quick reader knows; nothing if not.
+pub fn parse_quickly(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let before = problems.len();
+    let mut builder = Builder::new(text, source, problems);
+    match quick::read(text, &mut builder) {
+        Ok(()) => builder.root,
+        Err(GivenUp) => {
+            problems.truncate(before);
+            None
+        }
+    }
+}
+
+/// As [`parse`], by the full parser alone: what the quick one is held against.
+pub fn parse_fully(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> Option<Node> {
+    let reading = read_fully(text, source, problems).0;
+    reading.tree.filter(|_| reading.lost.is_empty())
+}
+
+/// Bytes that are read again in all, to mend a text and to read around what cannot be mended: each
+/// time the parser begins anew. Enough for hundreds of mends in files as people write them, and for
+/// a few in the largest; then the parser's verdict stands.
+const MOST_READ_AGAIN: usize = 2 * 1024 * 1024;
+
+/// Syntax errors that are read around.
+const MOST_ERRORS: usize = 12;
+
+/// What was read, and how many bytes were read again for it.
+fn read_fully(text: &str, source: SourceId, problems: &mut Vec<Problem>) -> (Reading, usize) {
+    let mut again = 0;
+    let mut lost = Vec::new();
+    let mut error = match mend_and_read(text, source, problems, &mut again) {
+        Ok(tree) => return (Reading { tree, lost }, again),
+        Err(error) => error,
+    };
+    syntax_error(text, text, source, &error, problems);
+    let mut left = text.to_owned();
+    for _ in 0..MOST_ERRORS {
+        if again > MOST_READ_AGAIN {
+            break;
+        }
+        match recover::blank_out(&mut left, error.at as usize, &error.info) {
+            Some(range) => lost.push(range),
+            None => break,
+        }
+        again += error.at as usize + text.len() / 16;
+        match mend_and_read(&left, source, problems, &mut again) {
+            Ok(tree) => return (Reading { tree, lost }, again),
+            Err(next) => error = next,
+        }
+        // Its anchor may have been in what was left out.
+        if !error.info.contains("unknown anchor") {
+            syntax_error(&left, text, source, &error, problems);
+        }
+    }
+    lost.push(0..text.len());
+    (Reading { tree: None, lost }, again)
+}
+
+/// Reads a text as often as there is something to mend.
+fn mend_and_read(
+    text: &str,
+    source: SourceId,
+    problems: &mut Vec<Problem>,
+    again: &mut usize,
+) -> Result<Option<Node>, SyntaxError> {
+    let before = problems.len();
+    let first = match attempt(text, None, source, problems) {
+        Ok(tree) => return Ok(tree),
+        Err(error) => error,
+    };
+    let mut mended = Mended::new(text);
+    let mut error = first.clone();
+    loop {
+        // The reading that ended there, and the moving and looking through of the whole text.
+        *again += error.at as usize + text.len() / 16;
+        if *again > MOST_READ_AGAIN || !mended.mend(&error.info, error.at as usize) {
+            break;
+        }
+        problems.truncate(before);
+        match attempt(&mended.text, Some((&mended, text)), source, problems) {
+            Ok(tree) => return Ok(tree),
+            Err(next) => error = next,
+        }
+    }
+    problems.truncate(before);
+    // What could not be mended is told as the parser first saw it, unless it lies further on.
+    let last = mended.original(error.at);
+    Err(if last > first.at + 1 { SyntaxError { at: last, ..error } } else { first })
+}
+
+/// What the parser says, at a byte of the text that it read.
+#[derive(Clone)]
+struct SyntaxError {
+    at: u32,
+    info: String,
 }
 
 fn attempt(
@@ -66,459 +143,126 @@ fn attempt(
     mended: Option<(&Mended, &str)>,
     source: SourceId,
     problems: &mut Vec<Problem>,
-) -> Attempt {
-    let builder = Builder {
-        source,
-        offsets: Offsets::new(text),
-        mended: mended.map(|(mended, _)| mended),
-        given: mended.map_or(text, |(_, given)| given),
-        problems,
-        frames: Vec::new(),
-        anchors: BTreeMap::new(),
-        root: None,
-        documents: 0,
-        nodes_left: COPIED_NODES,
-        bytes_left: COPIED_BYTES,
-    };
+) -> Result<Option<Node>, SyntaxError> {
+    let builder = Builder::new(mended.map_or(text, |(_, given)| given), source, problems);
+    let places =
+        Places { text, offsets: Offsets::new(text), mended: mended.map(|(mended, _)| mended) };
     match Ascii::of(text) {
-        Some(ascii) => build(builder, Parser::new(ascii)),
-        None => build(builder, Parser::new(StrInput::new(text))),
+        Some(ascii) => build(builder, &places, Parser::new(ascii)),
+        None => build(builder, &places, Parser::new(StrInput::new(text))),
     }
 }
 
-fn build<T: Input>(mut builder: Builder<'_, '_>, mut parser: Parser<'_, T>) -> Attempt {
+fn build<T: Input>(
+    mut builder: Builder<'_, '_>,
+    places: &Places<'_>,
+    mut parser: Parser<'_, T>,
+) -> Result<Option<Node>, SyntaxError> {
     while let Some(next) = parser.next_event() {
         match next {
             Ok((event, marks)) => {
-                if builder.event(event, marks).is_err() {
-                    return Attempt::Done(None);
+                let span = places.span(marks, &event, builder.source);
+                if builder.event(event, span).is_err() {
+                    return Ok(None);
                 }
             }
             Err(error) => {
-                let at = builder.offsets.byte(error.marker().index());
-                return Attempt::Syntax { at, info: error.info().to_owned() };
+                let at = places.offsets.byte(error.marker().index());
+                return Err(SyntaxError { at, info: error.info().to_owned() });
             }
         }
     }
-    Attempt::Done(builder.root)
+    Ok(builder.root)
 }
 
-fn syntax_error(text: &str, source: SourceId, at: u32, info: &str, problems: &mut Vec<Problem>) {
-    let at = at.min(to_u32(text.len()));
-    let span = Span { source, start: at, end: at };
-    let line_start = text[..at as usize].rfind('\n').map_or(0, |n| n + 1);
-    let line = text[line_start..].lines().next().unwrap_or("");
-    let indent: &str = &line[..line.len() - line.trim_start_matches([' ', '\t']).len()];
+/// Tells of an error in `text`, which has the length of the text as given.
+fn syntax_error(
+    text: &str,
+    given: &str,
+    source: SourceId,
+    error: &SyntaxError,
+    problems: &mut Vec<Problem>,
+) {
+    let SyntaxError { at, info } = error;
+    let at = (*at as usize).min(text.len());
+    let guilty = recover::guilty(text, at, info);
+    let place = |at: usize| {
+        let at = to_u32(given.floor_char_boundary(at));
+        Span { source, start: at, end: at }
+    };
     let message = if info.contains("recursion limit") {
         format!("nested more than {DEEPEST} levels deep")
     } else {
         format!("not valid YAML: {info}")
     };
-    let mut problem = Problem::error(span, "", message);
-    if indent.contains('\t') {
-        problem = problem.help("indent with spaces: YAML forbids tabs there");
-    } else if let Some(open) = open_quote(text, at as usize) {
-        let open = Span { source, start: to_u32(open), end: to_u32(open + 1) };
-        problem = problem
-            .related(open, "the text in quotes that ends there begins here")
-            .help("is its closing quote missing?");
+    let mut problem = Problem::error(place(guilty.at), "", message);
+    if let Some(help) = guilty.help {
+        problem = problem.help(help);
+    }
+    if text[guilty.at.min(at)..guilty.at.max(at)].contains('\n') {
+        problem = problem.related(place(at), "noticed here");
     }
     problems.push(problem);
 }
 
-/// Where the quoted text begins that ends just before `at`, when that is on an earlier line: then it
-/// was probably meant to end there.
-fn open_quote(text: &str, at: usize) -> Option<usize> {
-    let before = &text[..at];
-    let quote = before.chars().next_back().filter(|c| matches!(c, '"' | '\''))?;
-    let inside = &before[..before.len() - 1];
-    let open = inside.rfind(quote)?;
-    inside[open..].contains('\n').then_some(open)
-}
-
-/// The reading cannot go on; the problem is already noted.
-struct Stop;
-
-struct Builder<'t, 'p> {
-    source: SourceId,
+/// From the parser's marks in the text that it reads to places in the text as given.
+struct Places<'t> {
+    text: &'t str,
     offsets: Offsets,
     mended: Option<&'t Mended>,
-    /// The text as given, to which spans refer.
-    given: &'t str,
-    problems: &'p mut Vec<Problem>,
-    frames: Vec<Frame>,
-    /// Finished anchored nodes, with the number of their nodes and bytes.
-    anchors: BTreeMap<usize, (Node, usize, usize)>,
-    root: Option<Node>,
-    documents: usize,
-    nodes_left: usize,
-    bytes_left: usize,
 }
 
-struct Frame {
-    span: Span,
-    mark: Mark,
-    anchor: usize,
-    kind: FrameKind,
-}
-
-enum FrameKind {
-    List(Vec<Node>),
-    Map { map: Map, key: Key, merge: Option<(Span, Node)> },
-}
-
-enum Key {
-    /// A key comes next.
-    Awaited,
-    Text(String, Span),
-    /// `<<`
-    Merge(Span),
-    /// Not a text; noted. Its value is dropped.
-    Bad,
-}
-
-impl Builder<'_, '_> {
-    fn event(&mut self, event: Event<'_>, marks: Marks) -> Result<(), Stop> {
-        match event {
-            Event::DocumentStart(_) => {
-                self.documents += 1;
-                if self.documents == 2 {
-                    let span = self.span(marks);
-                    self.problems.push(
-                        Problem::error(span, "", "a second YAML document begins here")
-                            .allowed("one document in a file")
-                            .help("put it into a file of its own and name both, in order"),
-                    );
-                    return Err(Stop);
-                }
-            }
-            Event::Alias(anchor) => {
-                let span = self.span(marks);
-                let node = self.alias(anchor, span)?;
-                self.add(node, 0)?;
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let node = self.scalar(text, style, tag.as_deref(), self.span(marks));
-                self.add(node, anchor)?;
-            }
-            Event::SequenceStart(anchor, tag) => {
-                self.open(anchor, tag.as_deref(), marks, FrameKind::List(Vec::new()))?;
-            }
-            Event::MappingStart(anchor, tag) => {
-                let kind = FrameKind::Map { map: Map::new(), key: Key::Awaited, merge: None };
-                self.open(anchor, tag.as_deref(), marks, kind)?;
-            }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(frame) = self.frames.pop() {
-                    let (node, anchor) = self.close(frame)?;
-                    self.add(node, anchor)?;
-                }
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
-        }
-        Ok(())
-    }
-
-    fn span(&self, marks: Marks) -> Span {
+impl Places<'_> {
+    fn span(&self, marks: Marks, event: &Event<'_>, source: SourceId) -> Span {
         let mut start = self.offsets.byte(marks.start.index());
         let mut end = self.offsets.byte(marks.end.index()).max(start);
+        // To the parser the blanks and the comment behind a token belong to it.
+        let trimmed = match event {
+            Event::Scalar(_, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted, ..) => {
+                quoted_end(self.text, start as usize)
+            }
+            Event::SequenceStart(..) | Event::MappingStart(..) if end > start => {
+                bracket_end(self.text, start as usize)
+            }
+            _ => None,
+        };
+        end = trimmed.map_or(end, to_u32);
         if let Some(mended) = self.mended {
             (start, end) = (mended.original(start), mended.original(end));
         }
-        Span { source: self.source, start, end }
-    }
-
-    fn open(
-        &mut self,
-        anchor: usize,
-        tag: Option<&Tag>,
-        marks: Marks,
-        kind: FrameKind,
-    ) -> Result<(), Stop> {
-        let span = self.span(marks);
-        if self.frames.len() >= DEEPEST {
-            self.problems.push(Problem::error(
-                span,
-                "",
-                format!("nested more than {DEEPEST} levels deep"),
-            ));
-            return Err(Stop);
-        }
-        let mark = self.mark(tag, span);
-        self.frames.push(Frame { span, mark, anchor, kind });
-        Ok(())
-    }
-
-    /// The node of a finished list or mapping.
-    fn close(&mut self, frame: Frame) -> Result<(Node, usize), Stop> {
-        let Frame { span, mark, anchor, kind } = frame;
-        let value = match kind {
-            FrameKind::List(items) => Value::List(items),
-            FrameKind::Map { mut map, merge, .. } => {
-                if let Some((at, node)) = merge {
-                    self.merge_into(&mut map, at, node)?;
-                }
-                Value::Map(map)
-            }
-        };
-        Ok((Node { value, span, mark }, anchor))
-    }
-
-    /// Where the reading is, as [`crate::path::KeyPath`] writes it.
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for frame in &self.frames {
-            match &frame.kind {
-                FrameKind::List(items) => path.push_str(&format!("[{}]", items.len())),
-                FrameKind::Map { key: Key::Text(name, _), .. } => {
-                    path.push_str(if path.is_empty() { "" } else { "." });
-                    path.push_str(name);
-                }
-                FrameKind::Map { .. } => {}
-            }
-        }
-        path
-    }
-
-    /// Puts a finished node where it belongs: as root, item, key or value.
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
-        if anchor != 0 {
-            let (nodes, bytes) = size(&node);
-            self.anchors.insert(anchor, (node.clone(), nodes, bytes));
-            self.charge(nodes, bytes, node.span)?;
-        }
-        let before = self.problems.len();
-        let Some(frame) = self.frames.last_mut() else {
-            self.root = Some(node);
-            return Ok(());
-        };
-        let mut twice = None;
-        match &mut frame.kind {
-            FrameKind::List(items) => items.push(node),
-            FrameKind::Map { map, key, merge } => match std::mem::replace(key, Key::Awaited) {
-                Key::Awaited => *key = key_of(node, self.given, self.problems),
-                Key::Bad => {}
-                Key::Merge(at) => {
-                    if let Some((first, _)) = merge {
-                        self.problems.push(
-                            Problem::error(at, "", "the merge key `<<` is given twice")
-                                .related(*first, "first here")
-                                .help("give one list: `<<: [*a, *b]`"),
-                        );
-                    } else {
-                        *merge = Some((at, node));
-                    }
-                }
-                Key::Text(name, at) => {
-                    if let Some(first) = map.get(&name) {
-                        self.problems.push(
-                            Problem::error(at, "", format!("`{name}` is given twice"))
-                                .related(first.key, "first here")
-                                .help("keep one of the two"),
-                        );
-                        twice = Some(name.clone());
-                    }
-                    map.insert(name, Entry { key: at, node });
-                }
-            },
-        }
-        if self.problems.len() > before {
-            let inside = self.path();
-            let path = match twice {
-                Some(name) if inside.is_empty() => name,
-                Some(name) => format!("{inside}.{name}"),
-                None => inside,
-            };
-            self.problems[before..].iter_mut().for_each(|p| p.path.clone_from(&path));
-        }
-        Ok(())
-    }
-
-    fn alias(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
-        let Some((node, nodes, bytes)) = self.anchors.get(&anchor) else {
-            let path = self.path();
-            self.problems.push(Problem::error(
-                span,
-                path,
-                "the alias stands inside its own anchor",
-            ));
-            return Err(Stop);
-        };
-        let (node, nodes, bytes) = (node.clone(), *nodes, *bytes);
-        self.charge(nodes, bytes, span)?;
-        Ok(node)
-    }
-
-    fn charge(&mut self, nodes: usize, bytes: usize, span: Span) -> Result<(), Stop> {
-        match (self.nodes_left.checked_sub(nodes), self.bytes_left.checked_sub(bytes)) {
-            (Some(nodes), Some(bytes)) => {
-                (self.nodes_left, self.bytes_left) = (nodes, bytes);
-                Ok(())
-            }
-            _ => {
-                let path = self.path();
-                self.problems.push(
-                    Problem::error(span, path, "aliases repeat too much")
-                        .allowed(format!("{COPIED_NODES} repeated values in a file")),
-                );
-                Err(Stop)
-            }
-        }
-    }
-
-    /// Adds what a merge key names, where the mapping does not say otherwise itself.
-    fn merge_into(&mut self, map: &mut Map, at: Span, node: Node) -> Result<(), Stop> {
-        let sources = match node.value {
-            Value::Map(_) => vec![node],
-            Value::List(items) => items,
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) => {
-                vec![node]
-            }
-        };
-        for source in sources {
-            let Value::Map(other) = source.value else {
-                self.problems.push(
-                    Problem::error(at, "", format!("`<<` merges {}", source.kind()))
-                        .allowed("a mapping or a list of mappings"),
-                );
-                continue;
-            };
-            for (key, entry) in other {
-                map.get_or_insert_with(&key, || entry);
-            }
-        }
-        Ok(())
-    }
-
-    fn scalar(
-        &mut self,
-        text: Cow<'_, str>,
-        style: ScalarStyle,
-        tag: Option<&Tag>,
-        span: Span,
-    ) -> Node {
-        let plain = matches!(style, ScalarStyle::Plain);
-        let Some(tag) = tag else {
-            let word = if plain { scalar::word(&text) } else { None };
-            return Node::new(word.unwrap_or_else(|| Value::Str(text.into_owned())), span);
-        };
-        let text = &*text;
-        if !tag.is_yaml_core_schema() {
-            let mark = self.mark(Some(tag), span);
-            let value = if plain && mark != Mark::None {
-                scalar::plain(text)
-            } else {
-                Value::Str(text.to_owned())
-            };
-            return Node { value, span, mark };
-        }
-        let value = match tag.suffix.as_str() {
-            "str" => Some(Value::Str(text.to_owned())),
-            "binary" => binary(text).map(Value::Str),
-            "null" => Some(Value::Null),
-            "int" => Some(scalar::plain(text)).filter(|v| matches!(v, Value::Int(_))),
-            "bool" => scalar::truth(text).map(Value::Bool),
-            "float" => scalar::number(text).map(|v| match v {
-                #[allow(clippy::cast_precision_loss)] // asked for
-                Value::Int(n) => Value::Float(n as f64),
-                other => other,
-            }),
-            _ => Some(scalar::plain(text)),
-        };
-        let value = value.unwrap_or_else(|| {
-            self.problems.push(Problem::error(
-                span,
-                "",
-                format!("`{text}` is not a `!!{}`", tag.suffix),
-            ));
-            Value::Null
-        });
-        Node::new(value, span)
-    }
-
-    fn mark(&mut self, tag: Option<&Tag>, span: Span) -> Mark {
-        match tag {
-            None => Mark::None,
-            Some(tag) if tag.is_yaml_core_schema() => Mark::None,
-            Some(tag) if tag.handle == "!" && tag.suffix == "reset" => Mark::Reset,
-            Some(tag) if tag.handle == "!" && tag.suffix == "override" => Mark::Override,
-            Some(tag) if tag.suffix.is_empty() => Mark::None,
-            Some(tag) => {
-                let path = self.path();
-                self.problems.push(
-                    Problem::new(
-                        Severity::Warning,
-                        span,
-                        path,
-                        format!("the tag `{}{}` means nothing here", tag.handle, tag.suffix),
-                    )
-                    .allowed("`!reset`, `!override`"),
-                );
-                Mark::None
-            }
-        }
+        Span { source, start, end }
     }
 }
 
-fn key_of(node: Node, text: &str, problems: &mut Vec<Problem>) -> Key {
-    let source = text.get(node.span.start as usize..node.span.end as usize).unwrap_or("");
-    match node.value {
-        Value::Str(name) if name == "<<" && source == "<<" => Key::Merge(node.span),
-        Value::Str(name) => Key::Text(name, node.span),
-        Value::List(_) | Value::Map(_) => {
-            let after = text.get(node.span.start as usize..).unwrap_or("");
-            let problem = Problem::error(
-                node.span,
-                "",
-                format!("{} stands where a key is expected", node.kind()),
-            );
-            problems.push(if after.starts_with("{{") || after.starts_with('{') {
-                problem.help("a template? Render it first, or quote it: \"{{ … }}\"")
-            } else {
-                problem.help("quote it, if it is meant as a text")
-            });
-            Key::Bad
-        }
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-            problems.push(
-                Problem::error(
-                    node.span,
-                    "",
-                    format!("the key `{source}` is {}, not a text", node.kind()),
-                )
-                .help(format!("quote it: \"{source}\"")),
-            );
-            Key::Bad
-        }
+/// Where what follows an anchor and a tag begins, if one of them stands at `start`; else `start`.
+fn behind_properties(text: &str, start: usize) -> Option<usize> {
+    let mut rest = text.get(start..)?;
+    while rest.starts_with(['&', '!']) {
+        rest = rest[rest.find(char::is_whitespace)?..].trim_start();
     }
+    Some(text.len() - rest.len())
 }
 
-fn binary(text: &str) -> Option<String> {
-    let packed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let bytes = data_encoding::BASE64.decode(packed.as_bytes()).ok()?;
-    String::from_utf8(bytes).ok()
+/// The end of the opening bracket of a list or mapping; none when it has no brackets.
+fn bracket_end(text: &str, start: usize) -> Option<usize> {
+    let at = behind_properties(text, start)?;
+    text[at..].starts_with(['[', '{']).then_some(at + 1)
 }
 
-/// The number of nodes in a tree and the bytes of its texts. Depth is bounded by [`DEEPEST`] for
-/// what is read and by the budget for what aliases add.
-fn size(node: &Node) -> (usize, usize) {
-    let mut total = (0, 0);
-    let mut stack = vec![node];
-    while let Some(node) = stack.pop() {
-        total.0 += 1;
-        match &node.value {
-            Value::Str(text) => total.1 += text.len(),
-            Value::List(items) => stack.extend(items),
-            Value::Map(map) => {
-                for (key, entry) in map {
-                    total.1 += key.len();
-                    stack.push(&entry.node);
-                }
-            }
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
+/// The end of the quoted text.
+fn quoted_end(text: &str, start: usize) -> Option<usize> {
+    let start = behind_properties(text, start)?;
+    let bytes = &text.as_bytes()[start..];
+    let quote = *bytes.first().filter(|b| matches!(b, b'"' | b'\''))?;
+    let mut at = 1;
+    loop {
+        match *bytes.get(at)? {
+            b'\\' if quote == b'"' => at += 2,
+            b'\'' if quote == b'\'' && bytes.get(at + 1) == Some(&quote) => at += 2,
+            byte if byte == quote => return Some(start + at + 1),
+            _ => at += 1,
         }
     }
-    total
 }
 
 /// From the parser's positions, which count characters, to bytes.

@@ -6,14 +6,8 @@
 
 use crate::source::to_u32;
 
-/// How often one text is mended before the parser's verdict stands.
-const MOST: usize = 400;
-
-/// Texts longer than this, in bytes, are mended less often: each time they are read again.
-const LARGE: usize = 128 * 1024;
-
-/// Bytes that may be put in: quoted texts of thousands of badly indented lines are not mended.
-const MOST_BYTES: usize = 512 * 1024;
+/// Bytes that may be put in: quoted texts of many hundred badly indented lines are not mended.
+const MOST_BYTES: usize = 256 * 1024;
 
 /// Wider than any indent that the parser could ask for (see `DEEPEST`).
 const PAD: usize = 220;
@@ -21,28 +15,30 @@ const PAD: usize = 220;
 /// A text with blanks put in.
 pub(super) struct Mended {
     pub text: String,
-    /// Byte offsets in `text` behind which blanks were put in, and how many, in order.
-    inserted: Vec<(usize, usize)>,
-    repairs: usize,
+    /// Where blanks were put in, in order.
+    inserted: Vec<Inserted>,
     bytes: usize,
+}
+
+/// Blanks that were put in: at which byte of the mended text, how many, and how many before them.
+#[derive(Clone, Copy)]
+struct Inserted {
+    at: usize,
+    count: usize,
+    before: usize,
 }
 
 impl Mended {
     pub(super) fn new(text: &str) -> Mended {
-        Mended { text: text.to_owned(), inserted: Vec::new(), repairs: 0, bytes: 0 }
+        Mended { text: text.to_owned(), inserted: Vec::new(), bytes: 0 }
     }
 
     /// Tries to mend what the parser says about byte `at` of the text. False: it cannot be mended.
     pub(super) fn mend(&mut self, complaint: &str, at: usize) -> bool {
-        self.repairs += 1;
-        let most = if self.text.len() > LARGE { MOST / 20 } else { MOST };
-        if self.repairs > most {
-            return false;
-        }
         match complaint {
             "':' must be followed by a valid YAML whitespace" => self.tab_after_colon(at),
             "comments must be separated from other tokens by whitespace" => {
-                self.insert(at, 1);
+                self.insert(&[at], 1);
                 true
             }
             "invalid indentation in quoted scalar" | "tab cannot be used as indentation" => {
@@ -56,16 +52,13 @@ impl Mended {
     /// The byte of the text as given that byte `at` of the mended one stands for.
     pub(super) fn original(&self, at: u32) -> u32 {
         let at = at as usize;
-        let mut shift = 0;
-        for &(place, count) in &self.inserted {
-            if place + count <= at {
-                shift += count;
-            } else if place < at {
-                shift += at - place;
-            } else {
-                break;
+        let shift = match self.inserted.partition_point(|one| one.at < at) {
+            0 => 0,
+            next => {
+                let last = self.inserted[next - 1];
+                last.before + last.count.min(at - last.at)
             }
-        }
+        };
         to_u32(at - shift)
     }
 
@@ -109,49 +102,85 @@ impl Mended {
             }
             i += 1;
         }
-        let mut any = false;
-        for line in breaks.into_iter().rev() {
-            any |= self.pad_line(line);
-        }
-        any
+        self.pad_lines(&breaks)
     }
 
     /// Widens the indent of the line of `at`, or of the next one, inside brackets.
     fn pad_flow(&mut self, at: usize) -> bool {
         let line = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
-        if self.text[line..at].trim().is_empty() && self.pad_line(line) {
+        if self.text[line..at].trim().is_empty() && self.pad_lines(&[line]) {
             return true;
         }
         match self.text[at..].find('\n') {
-            Some(next) => self.pad_line(at + next + 1),
+            Some(next) => self.pad_lines(&[at + next + 1]),
             None => false,
         }
     }
 
-    /// Puts [`PAD`] blanks at the start of a line, instead of tabs if it begins with them; false
-    /// when that was done already.
-    fn pad_line(&mut self, line: usize) -> bool {
-        let rest = &self.text[line..];
-        let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
-        if blanks >= PAD || self.bytes > MOST_BYTES {
-            return false;
+    /// Puts [`PAD`] blanks at the start of each of these lines, which are in order; tabs that they begin
+    /// with become blanks. False when all of them had it done already.
+    fn pad_lines(&mut self, lines: &[usize]) -> bool {
+        let mut places = Vec::new();
+        for &line in lines {
+            let rest = &self.text[line..];
+            let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+            if blanks >= PAD || self.bytes + places.len() * PAD > MOST_BYTES {
+                continue;
+            }
+            if rest[..blanks].contains('\t') {
+                self.text.replace_range(line..line + blanks, &" ".repeat(blanks));
+            }
+            places.push(line);
         }
-        if rest[..blanks].contains('\t') {
-            self.text.replace_range(line..line + blanks, &" ".repeat(blanks));
-        }
-        self.insert(line, PAD);
-        true
+        self.insert(&places, PAD);
+        !places.is_empty()
     }
 
-    fn insert(&mut self, at: usize, count: usize) {
-        self.bytes += count;
-        self.text.insert_str(at, &" ".repeat(count));
-        for (place, _) in &mut self.inserted {
-            if *place >= at {
-                *place += count;
+    /// Puts blanks in at each of these places, which are in order: all at once, since each time the
+    /// whole text moves.
+    fn insert(&mut self, places: &[usize], count: usize) {
+        self.bytes += count * places.len();
+        let mut text = String::with_capacity(self.text.len() + count * places.len());
+        let mut all: Vec<Inserted> = Vec::with_capacity(self.inserted.len() + places.len());
+        let mut old = self.inserted.iter().peekable();
+        let mut taken = 0;
+        for (done, &place) in places.iter().enumerate() {
+            while let Some(one) = old.next_if(|one| one.at < place) {
+                all.push(Inserted { at: one.at + done * count, ..*one });
+            }
+            text.push_str(&self.text[taken..place]);
+            taken = place;
+            all.push(Inserted { at: place + done * count, count, before: 0 });
+            text.extend(std::iter::repeat_n(' ', count));
+        }
+        text.push_str(&self.text[taken..]);
+        all.extend(old.map(|one| Inserted { at: one.at + places.len() * count, ..*one }));
+        let mut before = 0;
+        for one in &mut all {
+            one.before = before;
+            before += one.count;
+        }
+        (self.text, self.inserted) = (text, all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_back_over_everything_that_was_put_in() {
+        let given = "ab\ncd\nef\ngh";
+        let mut mended = Mended::new(given);
+        for (places, count) in [(&[3, 6][..], 4), (&[1, 8], 2), (&[0], 1), (&[5], 3)] {
+            mended.insert(places, count);
+            let letters = mended.text.char_indices().filter(|(_, c)| *c != ' ');
+            for ((at, letter), expected) in letters.zip(given.chars()) {
+                assert_eq!(letter, expected);
+                let place = mended.original(to_u32(at)) as usize;
+                assert_eq!(given[place..].chars().next(), Some(letter), "{:?}", mended.text);
             }
         }
-        let index = self.inserted.partition_point(|&(place, _)| place < at);
-        self.inserted.insert(index, (at, count));
+        assert_eq!(mended.text.len(), given.len() + 16);
     }
 }

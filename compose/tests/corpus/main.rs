@@ -10,4 +10,5 @@ mod deploy;
 mod micro;
 mod oracle;
 mod place;
+mod quick;
 mod report;
