@@ -14,6 +14,7 @@ pub mod images;
 pub mod invoices;
 pub mod metrics;
 pub mod nginx;
+pub mod nginx_requests;
 pub mod pages;
 pub mod probe;
 pub mod products;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sample_services::{
-    customers, gateway, http, images, invoices, nginx, probe, products, viz, webapp,
+    customers, gateway, http, images, invoices, nginx, nginx_requests, probe, products, viz, webapp,
 };
 
 fn main() -> ExitCode {
@@ -30,6 +30,9 @@ fn main() -> ExitCode {
 fn start(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     if name == "images" {
         return images::command::run(arguments).map(|()| ExitCode::SUCCESS);
+    }
+    if name == nginx_requests::NAME {
+        return nginx_requests::run().map(|()| ExitCode::SUCCESS);
     }
     if name == "api-gateway" && Path::new(nginx::PROGRAM).is_file() {
         return nginx::become_nginx().map(|()| ExitCode::SUCCESS);

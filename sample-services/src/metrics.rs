@@ -18,7 +18,8 @@ pub struct Metrics {
 
 #[derive(Default)]
 struct Inner {
-    in_flight: u64,
+    /// None where only ends are known.
+    in_flight: Option<u64>,
     requests: BTreeMap<(String, String, u16), u64>,
     durations: BTreeMap<String, Histogram>,
     calls: BTreeMap<(String, &'static str), u64>,
@@ -34,12 +35,13 @@ struct Histogram {
 
 impl Metrics {
     pub fn begin(&self) {
-        self.lock().in_flight += 1;
+        let mut inner = self.lock();
+        inner.in_flight = Some(inner.in_flight.unwrap_or(0) + 1);
     }
 
     pub fn end(&self, method: &str, route: &str, status: u16, took: Duration) {
         let mut inner = self.lock();
-        inner.in_flight = inner.in_flight.saturating_sub(1);
+        inner.in_flight = inner.in_flight.map(|count| count.saturating_sub(1));
         *inner.requests.entry((method.to_owned(), route.to_owned(), status)).or_default() += 1;
         let seconds = took.as_secs_f64();
         let histogram = inner.durations.entry(route.to_owned()).or_default();
@@ -70,9 +72,11 @@ impl Metrics {
         line(format_args!("# HELP sample_build_info Which service and version this is."));
         line(format_args!("# TYPE sample_build_info gauge"));
         line(format_args!("sample_build_info{{service=\"{service}\",version=\"{version}\"}} 1"));
-        line(format_args!("# HELP http_requests_in_flight Requests being answered."));
-        line(format_args!("# TYPE http_requests_in_flight gauge"));
-        line(format_args!("http_requests_in_flight {}", inner.in_flight));
+        if let Some(in_flight) = inner.in_flight {
+            line(format_args!("# HELP http_requests_in_flight Requests being answered."));
+            line(format_args!("# TYPE http_requests_in_flight gauge"));
+            line(format_args!("http_requests_in_flight {in_flight}"));
+        }
         line(format_args!("# HELP http_requests_total Requests answered."));
         line(format_args!("# TYPE http_requests_total counter"));
         for ((method, route, status), count) in &inner.requests {

@@ -2,7 +2,7 @@
 //!
 //! Input: where the services are and which name server the container has. The names are looked up
 //! again and again, so services may come, go and move. `gateway` is the same in Rust, for an image
-//! that was made on a machine without nginx.
+//! that was made on a machine without nginx. Its `/metrics` is `nginx_requests`, a process beside it.
 
 use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -13,6 +13,7 @@ use anyhow::Context as _;
 
 use crate::gateway::Routes;
 use crate::http::client::Base;
+use crate::nginx_requests::{self, PAGE, REQUESTS};
 use crate::settings;
 
 /// Where Debian's package has it.
@@ -56,6 +57,9 @@ pub fn become_nginx() -> anyhow::Result<()> {
     std::fs::create_dir_all(FOLDER).with_context(|| format!("make {FOLDER}"))?;
     let file = format!("{FOLDER}/nginx.conf");
     std::fs::write(&file, config(&settings)).with_context(|| format!("write {file}"))?;
+    // Before nginx, whose child it becomes; it ends with the container.
+    let counting = nginx_requests::start_beside(Path::new(FOLDER), &settings.version);
+    counting.context("start what counts requests")?;
     let error = command(Path::new(&file)).exec();
     Err(error).with_context(|| format!("start {PROGRAM}"))
 }
@@ -79,7 +83,7 @@ fn name_server(resolv: &str) -> Option<String> {
 /// The text of `nginx.conf`.
 pub fn config(settings: &Settings) -> String {
     let Settings { routes, resolver, port, rate, folder, version } = settings;
-    let mut text = HEAD.replace("{folder}", folder);
+    let mut text = HEAD.replace("{folder}", folder).replace("{requests}", REQUESTS);
     if let Some(resolver) = resolver {
         // Not longer than the answers themselves say: a task that is gone is gone.
         let _ =
@@ -93,7 +97,8 @@ pub fn config(settings: &Settings) -> String {
             rate.saturating_mul(2)
         );
     }
-    text.push_str(&SERVER.replace("{port}", &port.to_string()).replace("{version}", version));
+    let server = SERVER.replace("{port}", &port.to_string()).replace("{version}", version);
+    text.push_str(&server.replace("{page}", &format!("{folder}/{PAGE}")));
     for (name, path, base) in [
         ("customers", "~ ^/Customers(/|$)", &routes.customers),
         ("products", "~ ^/Products(/|$)", &routes.products),
@@ -142,8 +147,11 @@ http {
     log_format json escape=json '{"timestamp":"$time_iso8601","level":"INFO","message":"answered",'
         '"service":"api-gateway","correlation_id":"$correlation","method":"$request_method","path":"$uri",'
         '"status":$status,"seconds":$request_time,"upstream":"$upstream_addr","client":"$remote_addr"}';
-    map $uri $is_logged { ~^/(health|ready)$ 0; default 1; }
+    map $uri $is_logged { ~^/(health|ready|metrics)$ 0; default 1; }
     access_log /dev/stdout json if=$is_logged;
+    # For /metrics: one short datagram a request, to the process that counts them.
+    log_format counted '$request_method $service $status $request_time';
+    access_log syslog:server=unix:{folder}/{requests},nohostname,tag=n counted if=$is_logged;
 
     server_tokens off;
     default_type application/json;
@@ -169,10 +177,11 @@ http {
 const SERVER: &str = r#"
     server {
         listen {port} default_server backlog=4096;
-        set $service "";
+        set $service none;
         set $upstream "";
         location = /health { return 200 '{"healthy":true}'; }
         location = /ready { return 200 '{"ready":true}'; }
+        location = /metrics { proxy_pass http://unix:{page}:/metrics; }
 
         # Asking changes nothing, so asking twice does not either: another task may answer.
         location @again {

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use http_body_util::Full;
 use sample_services::gateway::Routes;
 use sample_services::http::client::Base;
 use sample_services::nginx::{self, Settings};
+use sample_services::nginx_requests::{self, PAGE};
 use sample_services::settings::Instance;
 use serde_json::json;
 use tempfile::TempDir;
@@ -42,6 +45,10 @@ impl Nginx {
             folder: folder.path().display().to_string(),
             version: "1".into(),
         });
+        // nginx's workers run as another user.
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("open");
+        let requests = nginx_requests::bind(folder.path()).expect("a socket");
+        tokio::spawn(nginx_requests::serve(requests, folder.path().join(PAGE), "1".into()));
         let file = folder.path().join("nginx.conf");
         std::fs::write(&file, text).expect("written");
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
@@ -172,4 +179,42 @@ async fn a_client_that_asks_too_fast_is_told_so() {
     let refused = answers.iter().find(is_refused).expect("refused");
     assert_eq!(refused.body["error"], "too many requests");
     assert_eq!(refused.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn what_was_answered_is_counted_by_service_and_status() {
+    let page = mirror("webapp").await;
+    let routes = Routes {
+        customers: page.base(),
+        products: base(free_port()),
+        invoices: page.base(),
+        webapp: page.base(),
+    };
+    let Some(nginx) = Nginx::start(routes, 0).await else { return };
+    for path in ["/Customers", "/Customers/7?x=1", "/", "/Products", "/health"] {
+        ask(&nginx.base(), "GET", path, "").await;
+    }
+    let odd = HttpRequest::builder().method("PURGE").uri("/");
+    common::send(&nginx.base(), odd.body(Full::default()).expect("a request")).await;
+    let wanted = [
+        "sample_build_info{service=\"api-gateway\",version=\"1\"} 1",
+        "http_requests_total{method=\"GET\",route=\"customers\",status=\"200\"} 2",
+        "http_requests_total{method=\"GET\",route=\"webapp\",status=\"200\"} 1",
+        "http_requests_total{method=\"GET\",route=\"products\",status=\"503\"} 1",
+        "http_requests_total{method=\"other\",route=\"webapp\",status=\"200\"} 1",
+        "http_request_duration_seconds_count{route=\"customers\"} 2",
+    ];
+    // A request is told of when its answer is out, so it may be counted a moment later.
+    let limit = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = ask(&nginx.base(), "GET", "/metrics", "").await;
+        let has = |wanted: &&str| answer.text.lines().any(|line| line == *wanted);
+        let missing: Vec<_> = wanted.iter().filter(|wanted| !has(wanted)).collect();
+        if missing.is_empty() {
+            assert!(!answer.text.contains("none"), "neither probes nor /metrics count");
+            assert!(answer.header("content-type").starts_with("text/plain"));
+            break;
+        }
+        assert!(Instant::now() < limit, "{missing:?} missing in\n{}", answer.text);
+    }
 }
