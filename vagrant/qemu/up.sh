@@ -38,7 +38,7 @@ power_on() { # machine
   is_on "$machine" && return
   [ "$accel" != kvm ] || cpu=host
   [ -e "$run/$machine.qcow2" ] || qemu-img create -q -f qcow2 -F raw -b "$PWD/$box/disk.ext4" "$run/$machine.qcow2"
-  nice -n 10 qemu-system-x86_64 -accel "$accel" -cpu "$cpu" -m "$memory" -smp 1 -display none -monitor none \
+  qemu-system-x86_64 -accel "$accel" -cpu "$cpu" -m "$memory" -smp 1 -display none -monitor none \
     -kernel "$box/vmlinuz" -initrd "$box/initrd" -no-reboot -serial "file:$run/$machine.console" \
     -append "root=/dev/vda rw console=ttyS0 no_timer_check panic=1 net.ifnames=0 systemd.hostname=$machine box.address=${address[$machine]}/24" \
     -drive "file=$run/$machine.qcow2,format=qcow2,if=virtio,cache=unsafe" \
@@ -84,7 +84,7 @@ case "${1:-}" in
     rm -rf "$run"
     ;;
   "" | --*)
-    machines=m1,w1,w2 dist=dist memory=1024
+    machines=m1,w1,w2 dist=dist memory=1536
     while [ $# -gt 0 ]; do
       case "$1" in
         --machines) machines=$2 ;;
