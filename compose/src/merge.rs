@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::schema::{Kind, Merge, Shape, Short};
+use crate::schema::{Bare, Kind, Merge, Shape, Short};
 use crate::yaml::{Entry, Map, Mark, Node, Value};
 
 /// Lays `over` on `base`; `kind` is what both are.
@@ -77,6 +77,7 @@ fn one(base: &mut Node, over: Node, kind: &'static Kind, rule: Merge) {
                 *base = over;
             }
         }
+        Merge::Later => *base = over,
         Merge::Logging => {
             let (old, new) = (base.str("driver"), over.str("driver"));
             if old.is_none() || new.is_none() || old == new {
@@ -198,6 +199,10 @@ fn inside(kind: &'static Kind, key: &str) -> (&'static Kind, Merge) {
         Kind::Nullable(inner) => inside(inner, key),
         Kind::Short { long, .. } => inside(long, key),
         Kind::Map(item) | Kind::Named(item) => (item, rule_of_item(item)),
+        // An empty variable of a later file leaves the earlier one, as in the docker CLI; an empty
+        // label does not.
+        Kind::Pairs(Bare::Null) => (&ANY, Merge::Deep),
+        Kind::Pairs(Bare::Empty) => (&ANY, Merge::Later),
         _ => (&ANY, Merge::Deep),
     }
 }
@@ -211,6 +216,7 @@ fn of_shape(shape: &'static Shape, key: &str) -> (&'static Kind, Merge) {
 fn rule_of_item(kind: &'static Kind) -> Merge {
     match kind {
         Kind::Short { expand: Short::Ulimit, .. } => Merge::Replace,
+        Kind::WordOrEmpty => Merge::Later,
         Kind::Object(shape) | Kind::Nullable(Kind::Object(shape))
             if shape.field("external").is_some() =>
         {

@@ -37,6 +37,14 @@ fn each_key_merges_by_its_rule() {
         ("command: [a]", "command: [b, c]", r#"{"command":["b","c"]}"#),
         ("cap_add: [A]", "cap_add: [B, A]", r#"{"cap_add":["A","B"]}"#),
         ("labels: {a: 1, b: 2}", "labels: [b=3]", r#"{"labels":{"a":"1","b":"3"}}"#),
+        ("labels: {a: 1, b: 2}", "labels: {a: '', b: }", r#"{"labels":{"a":"","b":""}}"#),
+        ("sysctls: {a: 1}", "sysctls: [a=]", r#"{"sysctls":{"a":""}}"#),
+        ("environment: {A: x}", "environment: {A: ''}", r#"{"environment":{"A":"x"}}"#),
+        (
+            "logging: {options: {a: x}}",
+            "logging: {options: {a: ''}}",
+            r#"{"logging":{"options":{"a":""}}}"#,
+        ),
         ("read_only: true", "read_only: false", "{}"),
         (
             "healthcheck: {test: a, interval: 5s}",

@@ -163,8 +163,10 @@ pub struct Field {
 pub enum Merge {
     /// Mappings key by key, lists one after the other, anything else: the later one.
     Deep,
-    /// The later one as a whole.
+    /// The later one as a whole, unless it is empty.
     Replace,
+    /// The later one, even when it is empty.
+    Later,
     /// Ports, by published port, protocol and address.
     Ports,
     /// Mounts, by target.

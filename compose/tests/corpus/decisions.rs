@@ -322,6 +322,7 @@ fn of_refusal(path: &str, message: &str) -> Option<&'static str> {
         () if path.contains("depends_on") => "depends-on-nothing",
         () if says("is negative") || says("cannot be negative") => "negative",
         () if says("second YAML document") => "second-document",
+        () if says("the service has no image") => "config",
         () if says("`/HOME/") && says("cannot be read") => "home",
         () if says("does not go with `external: true`") => "external-and-more",
         () if path.contains(".volumes[") && says("there is no volume") => "drive-letter",
