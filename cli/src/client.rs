@@ -166,6 +166,15 @@ impl Client {
         self.send(Method::DELETE, path, &[], Bytes::new()).await.map(drop)
     }
 
+    /// `DELETE`, an object back.
+    ///
+    /// # Errors
+    /// As [`CallError`] says.
+    pub async fn delete_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, CallError> {
+        let answer = self.send(Method::DELETE, path, &[], Bytes::new()).await?;
+        self.read(path, answer).await
+    }
+
     /// Sends a request; the answer's body is the caller's to read. A refusal is an error.
     ///
     /// # Errors

@@ -93,6 +93,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("stack ls", &["swarmctl stack ls"]),
     ("stack services", &["swarmctl stack services shop"]),
     ("stack ps", &["swarmctl stack ps --running shop"]),
+    (
+        "stack history",
+        &[
+            "swarmctl stack history shop",
+            "swarmctl stack history shop 3      what revision 3 asked for, as JSON",
+        ],
+    ),
+    (
+        "stack rollback",
+        &[
+            "swarmctl stack rollback shop             to the revision before the newest",
+            "swarmctl stack rollback shop --to 3",
+            "swarmctl stack rollback shop --to 3 --plan   what would change",
+        ],
+    ),
     ("stack rm", &["swarmctl stack rm shop"]),
     ("ps", &["swarmctl ps", "swarmctl ps --filter node=w1 --format '{{.Name}} {{.CurrentState}}'"]),
     ("logs", &["swarmctl logs -f web", "swarmctl logs --tail 50 -t web.2"]),

@@ -15,5 +15,6 @@ pub mod logs;
 pub mod names;
 pub mod output;
 pub use bad_input::BadInput;
+mod sealed;
 mod terminal;
 pub mod wait;

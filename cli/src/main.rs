@@ -10,8 +10,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::BadInput;
 use swarmctl::client::{CallError, Client};
 use swarmctl::commands::{
-    cluster, completion, config, context, convert, dashboard, deploy, events, exec, explain, job,
-    lock, network, node, secret, service, stack, task, top, version, volume,
+    backup, cluster, completion, config, context, convert, dashboard, deploy, events, exec,
+    explain, job, lock, network, node, rebalance, secret, service, stack, task, top, version,
+    volume,
 };
 use swarmctl::endpoint::{Endpoint, Said, environment};
 use swarmctl::{lab, logs};
@@ -73,6 +74,12 @@ enum Command {
     Events(events::EventsArgs),
     /// Say in plain words why a service, task or node is as it is
     Explain(explain::ExplainArgs),
+    /// Spread tasks over the nodes again, when some came back
+    Rebalance(rebalance::RebalanceArgs),
+    /// Write what the cluster was asked for into a file
+    Backup(backup::BackupArgs),
+    /// Ask a new cluster for what is in a backup
+    Restore(backup::RestoreArgs),
     /// Show the cluster as it is and as it changes
     Top(top::TopArgs),
     /// Tasks that run to completion
@@ -207,6 +214,9 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Ps(args) => task::list(client, &[], args).await?,
         Command::Logs(args) => logs::run(client, args).await?,
         Command::Events(args) => events::run(client, args).await?,
+        Command::Rebalance(args) => rebalance::run(client, args).await?,
+        Command::Backup(args) => backup::backup(client, args).await?,
+        Command::Restore(args) => backup::restore(client, args).await?,
         Command::Top(args) => top::run(client, args).await?,
         Command::Job(command) => job::run(client, command).await?,
         Command::Secret(command) => secret::secret(client, command).await?,

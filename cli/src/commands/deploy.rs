@@ -42,13 +42,23 @@ pub struct DeployArgs {
 /// `swarmctl stack diff`
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Exit code, as of diff: 0 when nothing differs, 1 when something does, 2 when a file is wrong.\n\nExample:\n  swarmctl stack diff shop -c compose.yml"
+    after_help = "Exit code, as of diff: 0 when nothing differs, 1 when something does, 2 when a file is wrong.\n\nExamples:\n  \
+    swarmctl stack diff shop -c compose.yml         what runs, beside files\n  \
+    swarmctl stack diff shop --to 3                 what runs, beside revision 3: what a rollback changes\n  \
+    swarmctl stack diff shop --from 2 --to 3        two revisions"
 )]
 pub struct DiffArgs {
     /// The stack's name
+    #[arg(add = crate::names::of(crate::names::Kind::Stack))]
     stack: String,
     #[command(flatten)]
     files: Files,
+    /// Compare with this revision instead of files (swarmctl stack history)
+    #[arg(long, value_name = "REVISION", conflicts_with = "compose_file")]
+    to: Option<u64>,
+    /// Compare this revision with that of --to, instead of what runs
+    #[arg(long, value_name = "REVISION", requires = "to")]
+    from: Option<u64>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     format: plan::Format,
@@ -77,6 +87,20 @@ pub async fn run(client: &Client, args: &DeployArgs) -> anyhow::Result<ExitCode>
     }
     let path = format!("/stacks/{}?prune={}", encoded(&args.stack), u8::from(args.prune));
     let reply: StackReply = client.post(&path, &plan::request(specs)).await?;
+    finish(client, &args.stack, reply, &args.wait).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what a deployment did, and waits until it is true.
+///
+/// # Errors
+/// When the stack does not converge.
+pub async fn finish(
+    client: &Client,
+    stack: &str,
+    reply: StackReply,
+    wait: &wait::Args,
+) -> anyhow::Result<()> {
     for warning in &reply.warnings {
         eprintln!("warning: {warning}");
     }
@@ -104,15 +128,30 @@ pub async fn run(client: &Client, args: &DeployArgs) -> anyhow::Result<ExitCode>
             _ => Awaited::spec(c.id.clone()),
         })
         .collect();
-    wait::converged(client, &services, &args.wait).await?;
-    Ok(ExitCode::SUCCESS)
+    if let Some(revision) = reply.revision {
+        println!("stack {stack} is at revision {revision}");
+    }
+    wait::converged(client, &services, wait).await
 }
 
-/// Prints how a stack differs from files.
+/// Prints how a stack differs from files, or from what was deployed before.
 ///
 /// # Errors
 /// Those of the calls.
 pub async fn diff(client: &Client, args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let changes = match (args.from, args.to) {
+        (Some(from), Some(to)) => {
+            super::revisions::between(client, &args.stack, (from, to), args.format).await?
+        }
+        (None, Some(to)) => {
+            show(&plan::of_rollback(client, &args.stack, Some(to)).await?, args.format)?
+        }
+        (_, None) => return with_files(client, args).await,
+    };
+    Ok(ExitCode::from(u8::from(changes)))
+}
+
+async fn with_files(client: &Client, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let loaded = match args.files.load(&args.stack) {
         Ok(loaded) => loaded,
         Err(error) if error.is::<Wrong>() => return Ok(ExitCode::from(2)),
@@ -124,7 +163,7 @@ pub async fn diff(client: &Client, args: &DiffArgs) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::from(u8::from(changes)))
 }
 
-/// Prints the plan; says whether it changes anything.
+/// Asks for the plan and prints it; says whether it changes anything.
 async fn show_plan(
     client: &Client,
     stack: &str,
@@ -132,7 +171,14 @@ async fn show_plan(
     prune: Prune,
     format: plan::Format,
 ) -> anyhow::Result<bool> {
-    let plan = plan::plan(client, stack, specs, prune).await?;
+    show(&plan::plan(client, stack, specs, prune).await?, format)
+}
+
+/// Prints a plan; says whether it changes anything.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn show(plan: &plan::Plan, format: plan::Format) -> anyhow::Result<bool> {
     for warning in plan.warnings() {
         eprintln!("warning: {warning}");
     }

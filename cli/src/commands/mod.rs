@@ -1,5 +1,6 @@
 //! What each command asks the API and how its answer is shown.
 
+pub mod backup;
 pub mod cluster;
 pub mod common;
 pub mod completion;
@@ -17,6 +18,8 @@ pub mod lock;
 pub mod network;
 pub mod node;
 pub mod plan;
+pub mod rebalance;
+pub mod revisions;
 pub mod secret;
 pub mod service;
 pub mod stack;

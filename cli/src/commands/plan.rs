@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 use compose::Specs;
 use compose::diff::{KeyChange, keys};
 use model::api::{
-    Network, Node, Service, StackAction, StackChange, StackReply, StackRequest, Task,
+    Network, Node, Service, StackAction, StackChange, StackReply, StackRequest, StackRevisionBody,
+    Task,
 };
 use model::spec::{PublishMode, STACK_LABEL, ServiceSpec};
 use serde::Serialize;
@@ -64,6 +65,32 @@ pub async fn plan(
     let prune = u8::from(prune == Prune::Yes);
     let path = format!("/stacks/{}?dryRun=1&prune={prune}", encoded(stack));
     let reply: StackReply = client.post(&path, &request).await?;
+    planned(client, stack, &request, reply).await
+}
+
+/// Asks what going back to a revision would change.
+///
+/// # Errors
+/// Those of the calls.
+pub async fn of_rollback(client: &Client, stack: &str, to: Option<u64>) -> anyhow::Result<Plan> {
+    let name = encoded(stack);
+    let to = match to {
+        Some(to) => to,
+        None => super::revisions::before_newest(client, stack).await?,
+    };
+    let wanted: StackRevisionBody = client.get(&format!("/stacks/{name}/revisions/{to}")).await?;
+    let path = format!("/stacks/{name}/rollback?dryRun=1&to={to}");
+    let reply: StackReply = client.post(&path, &Value::Null).await?;
+    planned(client, stack, &wanted.request, reply).await
+}
+
+/// The plan that a dry run's answer is, beside what runs now.
+async fn planned(
+    client: &Client,
+    stack: &str,
+    request: &StackRequest,
+    reply: StackReply,
+) -> anyhow::Result<Plan> {
     let label = filters(&[("label", &format!("{STACK_LABEL}={stack}"))]);
     let services: Vec<Service> = client.get(&format!("/services?filters={label}")).await?;
     let running =
@@ -71,7 +98,7 @@ pub async fn plan(
     let tasks: Vec<Task> = client.get(&format!("/tasks?filters={running}")).await?;
     let networks: Vec<Network> = client.get("/networks").await?;
     let nodes: Vec<Node> = client.get("/nodes").await?;
-    Ok(Now { services, tasks, networks, nodes }.plan(stack, &request, reply))
+    Ok(Now { services, tasks, networks, nodes }.plan(stack, request, reply))
 }
 
 /// Whether services that the files do not have are removed.

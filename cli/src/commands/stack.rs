@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use model::api::Service;
+use model::api::{Service, StackReply};
 use model::spec::STACK_LABEL;
 
 use super::common::Listing;
-use super::{deploy, service, task};
-use crate::client::{Client, filters};
+use super::{deploy, revisions, service, task};
+use crate::client::{Client, encoded, filters};
 use crate::output::Table;
 
 /// `swarmctl stack`
@@ -32,8 +32,12 @@ pub enum StackCommand {
         #[command(flatten)]
         list: task::ListArgs,
     },
-    /// Show how a stack differs from Compose files
+    /// Show how a stack differs from Compose files, or from what was deployed before
     Diff(deploy::DiffArgs),
+    /// List what was deployed under a stack's name; with a revision, print it
+    History(revisions::HistoryArgs),
+    /// Deploy again what was deployed before, and wait until it runs
+    Rollback(revisions::RollbackArgs),
     /// Remove stacks
     Rm {
         #[arg(required = true)]
@@ -48,6 +52,8 @@ pub enum StackCommand {
 pub async fn run(client: &Client, command: &StackCommand) -> anyhow::Result<ExitCode> {
     match command {
         StackCommand::Diff(args) => return deploy::diff(client, args).await,
+        StackCommand::Rollback(args) => return revisions::rollback(client, args).await,
+        StackCommand::History(args) => revisions::history(client, args).await?,
         StackCommand::Ls { listing } => ls(client, listing).await?,
         StackCommand::Services { stack, list } => {
             let label = of_stack(stack);
@@ -104,33 +110,16 @@ async fn ls(client: &Client, listing: &Listing) -> anyhow::Result<()> {
     listing.print(&stacks, |stack| stack.name, &table)
 }
 
-/// Services first, so that nothing is in use when the rest goes.
+/// All of it or nothing: what something else uses keeps the whole stack.
 async fn rm(client: &Client, stack: &str) -> anyhow::Result<()> {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        #[serde(alias = "ID", alias = "Id")]
-        id: String,
-        #[serde(default, rename = "Name")]
-        name: String,
-        #[serde(default, rename = "Spec")]
-        spec: Option<NamedSpec>,
-    }
-    #[derive(serde::Deserialize)]
-    struct NamedSpec {
-        #[serde(rename = "Name")]
-        name: String,
-    }
-    let label = filters(&[("label", &of_stack(stack))]);
-    let mut found = 0;
-    for kind in ["service", "secret", "config", "network"] {
-        let objects: Vec<Named> = client.get(&format!("/{kind}s?filters={label}")).await?;
-        for object in objects {
-            client.delete(&format!("/{kind}s/{}", object.id)).await?;
-            let name = object.spec.map_or(object.name, |spec| spec.name);
-            println!("Removing {kind} {name}");
-            found += 1;
+    let reply: StackReply = match client.delete_for(&format!("/stacks/{}", encoded(stack))).await {
+        Err(error) if error.is_not_found() => {
+            anyhow::bail!("nothing found in stack: {stack} (stacks: swarmctl stack ls)")
         }
+        outcome => outcome?,
+    };
+    for change in &reply.changes {
+        println!("Removing {} {}", change.kind, change.name);
     }
-    anyhow::ensure!(found > 0, "nothing found in stack: {stack} (stacks: swarmctl stack ls)");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The real `swarmctl` binary against the real API over a cluster in memory.
 
+mod backup;
 mod docs;
 mod engine;
 #[path = "../../../orchestrator/tests/api/front.rs"]
@@ -11,5 +12,6 @@ mod reach;
 mod same;
 mod service;
 mod show;
+mod stacks;
 mod world;
 mod wrong;

@@ -7,11 +7,13 @@
 //! Deliberately absent: how an answer is made from the cluster's objects (the orchestrator's
 //! `api::render`), and anything that could leak: registry credentials, secret data.
 
+mod backup;
 mod event;
 mod explain;
 mod network;
 mod node;
 mod progress;
+mod rebalance;
 mod secret;
 mod service;
 mod stack;
@@ -22,11 +24,13 @@ mod watch;
 
 use serde::{Deserialize, Serialize};
 
+pub use backup::*;
 pub use event::*;
 pub use explain::*;
 pub use network::*;
 pub use node::*;
 pub use progress::*;
+pub use rebalance::*;
 pub use secret::*;
 pub use service::*;
 pub use stack::*;

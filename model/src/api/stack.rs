@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Moment;
 use crate::spec::{ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec, nullable};
 
 /// The body of `POST /stacks/{name}`: everything that the stack should consist of.
@@ -21,6 +22,16 @@ pub struct StackRequest {
     pub services: Vec<ServiceSpec>,
 }
 
+impl StackRequest {
+    /// The same without the values of secrets.
+    #[must_use]
+    pub fn without_secrets(&self) -> StackRequest {
+        let mut request = self.clone();
+        request.secrets.iter_mut().for_each(|secret| secret.data.clear());
+        request
+    }
+}
+
 /// The answer: what was, or with `dryRun` would be, done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -28,6 +39,9 @@ pub struct StackReply {
     pub name: String,
     /// Nothing was changed.
     pub dry_run: bool,
+    /// The stack's newest revision, after what was done; absent when none is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
     /// In the order in which it is done.
     pub changes: Vec<StackChange>,
     #[serde(deserialize_with = "nullable")]
@@ -71,4 +85,38 @@ pub struct StackSummary {
     pub networks: u64,
     pub secrets: u64,
     pub configs: u64,
+}
+
+/// One revision of a stack in the list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackRevisionSummary {
+    pub revision: u64,
+    pub created_at: Moment,
+    /// It was a rollback to that revision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<u64>,
+    /// What was deployed last.
+    #[serde(skip_serializing_if = "crate::spec::is_false")]
+    pub newest: bool,
+    pub services: u64,
+    /// Names of services, beside the revision before it; empty in the oldest.
+    #[serde(deserialize_with = "nullable")]
+    pub added: Vec<String>,
+    #[serde(deserialize_with = "nullable")]
+    pub changed: Vec<String>,
+    #[serde(deserialize_with = "nullable")]
+    pub removed: Vec<String>,
+}
+
+/// One revision of a stack: what the deployment asked for, without the values of secrets.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct StackRevisionBody {
+    pub name: String,
+    pub revision: u64,
+    pub created_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<u64>,
+    pub request: StackRequest,
 }

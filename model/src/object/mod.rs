@@ -7,6 +7,7 @@ mod cluster;
 mod network;
 mod node;
 mod service;
+mod stack;
 mod task;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ pub use cluster::*;
 pub use network::*;
 pub use node::*;
 pub use service::*;
+pub use stack::*;
 pub use task::*;
 
 use crate::time::Timestamp;

@@ -36,6 +36,9 @@ pub struct Task {
     /// Set when `desired` becomes `Draining`: the log position from which routing is without it,
     /// and when that was.
     pub drain: Option<Drain>,
+    /// It is to be replaced by one on another node, so that the service is spread evenly.
+    #[serde(default, skip_serializing_if = "crate::spec::is_false")]
+    pub leaves: bool,
 }
 
 /// Which of a service's places a task fills.

@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use model::api::StackRequest;
 use model::lifecycle::Desired;
 use model::object::{
     CaMaterial, JoinSecrets, NodeDescription, NodeState, Restarts, Revision, Rollout, Slot,
@@ -119,6 +120,26 @@ pub enum Command {
         /// Drawn whenever the spec says that managers are locked.
         #[serde(default)]
         unlock_key: Option<NewUnlockKey>,
+    },
+    /// Has these tasks, as far as they run, replaced by others, which are placed anew.
+    MoveTasks {
+        tasks: Vec<TaskId>,
+    },
+    /// Keeps what a stack was deployed from as its revision `number`, which must be the next; any
+    /// number if none is kept.
+    RecordStack {
+        name: String,
+        number: u64,
+        /// When it was deployed, if that is not now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+        rollback_to: Option<u64>,
+        /// Values of secrets are dropped if there are any.
+        request: Box<StackRequest>,
+    },
+    /// Forgets the revisions of a stack.
+    ForgetStack {
+        name: String,
     },
 
     // ---- of agents

@@ -60,9 +60,11 @@ pub fn judge<'a>(state: &'a State, service: &Service, now: Timestamp) -> Judgeme
         (done, 0, gave_up > 0 && !works && done + gave_up >= wanted)
     } else {
         let is_done = |t: &Task| {
-            is_current(t) && (t.status.state == TaskState::Running || has_finished(service, t))
+            is_current(t)
+                && !t.leaves
+                && (t.status.state == TaskState::Running || has_finished(service, t))
         };
-        let old = count(live.iter().filter(|t| !is_current(t)));
+        let old = count(live.iter().filter(|t| !is_current(t) || t.leaves));
         let surplus = count(live.iter()).saturating_sub(wanted);
         (count(live.iter().filter(|t| is_done(t))), old.max(surplus), gave_up > 0)
     };

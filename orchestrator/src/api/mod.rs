@@ -11,6 +11,7 @@
 //! Deliberately absent: `/_ping`, `/info` and everything that a single engine answers, but for
 //! [`containers`] of other nodes. The agent's socket serves those and puts [`/_swarm/info`](swarm) into the engine's `/info`.
 
+mod backup;
 pub mod cluster;
 mod configs;
 pub(crate) mod containers;
@@ -28,6 +29,7 @@ mod networks;
 mod nodes;
 mod page;
 mod progress;
+mod rebalance;
 mod render;
 mod request;
 mod secrets;
@@ -117,9 +119,14 @@ impl Api {
             .route("/events", get(events::list))
             .route("/watch", get(watch::list))
             .route("/explain/{kind}/{id}", get(explain::any))
+            .route("/rebalance", post(rebalance::run))
+            .route("/backup", get(backup::take).post(backup::restore))
             .route("/stacks", get(stacks::list))
             .route("/stacks/{name}", post(stacks::deploy).delete(stacks::remove))
             .route("/stacks/{name}/services", get(stacks::services))
+            .route("/stacks/{name}/revisions", get(stacks::history))
+            .route("/stacks/{name}/revisions/{number}", get(stacks::revision))
+            .route("/stacks/{name}/rollback", post(stacks::rollback))
             .route("/dashboard", get(dashboard::to_page))
             .route("/dashboard/", get(dashboard::index))
             .route("/dashboard/settings.json", get(dashboard::settings))

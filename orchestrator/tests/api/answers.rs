@@ -357,8 +357,14 @@ fn everything() -> Vec<(&'static str, &'static str, Value)> {
         ("GET", "/swarm/unlockkey", none.clone()),
         ("GET", "/watch?since=0", none.clone()),
         ("GET", "/explain/service/web", none.clone()),
+        ("POST", "/rebalance", none.clone()),
+        ("GET", "/backup", none.clone()),
+        ("POST", "/backup", json!({"Format": 1})),
         ("GET", "/stacks", none.clone()),
         ("GET", "/stacks/demo/services", none.clone()),
+        ("GET", "/stacks/demo/revisions", none.clone()),
+        ("GET", "/stacks/demo/revisions/1", none.clone()),
+        ("POST", "/stacks/demo/rollback", none.clone()),
         ("POST", "/stacks/demo", json!({})),
         ("DELETE", "/stacks/demo", none),
     ]
@@ -399,6 +405,37 @@ async fn messages_are_dockers_for_dockers_clients_and_plain_for_ours() {
         .expect("a request");
     let refused = client.send(request).await;
     assert!(!refused.message().contains("rpc error"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn null_is_the_same_as_leaving_out() {
+    let client = Client::new(0);
+    let swarm = client.get("/swarm").await.ok();
+    let mut spec = swarm["Spec"].clone();
+    spec["Raft"]["SnapshotInterval"] = Value::Null;
+    spec["Orchestration"] = json!({"TaskHistoryRetentionLimit": 4});
+    spec["CAConfig"]["NodeCertExpiry"] = Value::Null;
+    let path = format!("/swarm/update?version={}", swarm["Version"]["Index"]);
+    let done = client.post(&path, &spec).await;
+    assert_eq!(done.status, 200, "{}", done.text);
+    let wrong = client.post(&path, &json!({"Name": null, "Raft": 7})).await;
+    assert!(wrong.status == 400 && wrong.message().contains("line 1"), "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn a_mode_may_be_written_in_lower_case_as_the_python_sdk_does() {
+    let client = Client::new(1);
+    for (name, mode, tasks) in
+        [("two", json!({"replicated": {"Replicas": 2}}), 2), ("all", json!({"global": {}}), 2)]
+    {
+        let mut spec = service(name);
+        spec["Mode"] = mode;
+        client.create(&spec).await;
+        let shown = client.get(&format!("/tasks?filters={{\"service\":[\"{name}\"]}}")).await.ok();
+        assert_eq!(shown.as_array().map(Vec::len), Some(tasks), "{name}");
+    }
+    let shown = client.get("/services/all").await.ok();
+    assert!(shown["Spec"]["Mode"]["Global"].is_object(), "{}", shown["Spec"]["Mode"]);
 }
 
 /// A GET with one more header.

@@ -21,7 +21,8 @@ use crate::memory::{Memory, Running, container_of};
 /// No command of these tests takes so long unless it hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-struct Docker {
+/// A cluster in memory behind a socket.
+pub struct Docker {
     cluster: Arc<Memory>,
     folder: tempfile::TempDir,
     server: tokio::task::JoinHandle<()>,
@@ -35,10 +36,10 @@ impl Drop for Docker {
 }
 
 /// What the docker CLI did.
-struct Done {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Done {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 fn socket(folder: &Path) -> PathBuf {
@@ -47,7 +48,7 @@ fn socket(folder: &Path) -> PathBuf {
 
 impl Docker {
     /// None where there is no docker CLI.
-    async fn start(workers: u8) -> Option<Docker> {
+    pub async fn start(workers: u8) -> Option<Docker> {
         let found = Command::new("docker").arg("--version").stdout(Stdio::null()).status().await;
         if !found.is_ok_and(|status| status.success()) {
             println!("skipped: no docker CLI");
@@ -102,7 +103,7 @@ impl Docker {
         }
     }
 
-    async fn run(&self, line: &str) -> Done {
+    pub async fn run(&self, line: &str) -> Done {
         self.with_input(line, "", &[]).await
     }
 
@@ -124,7 +125,7 @@ impl Docker {
         state.tasks().map(task).collect::<Vec<_>>().join("\n")
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).expect("a file");
     }
 }

@@ -2,11 +2,16 @@
 //! bollard.
 
 mod answers;
+mod backup;
 mod client;
 mod docker_cli;
+mod docker_list;
 mod front;
 mod memory;
 mod metrics;
+mod programs;
 mod recordings;
 mod rust_client;
+mod stacks;
 mod streams;
+mod watchers;

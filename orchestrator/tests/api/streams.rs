@@ -189,6 +189,26 @@ async fn a_log_is_one_frame_a_line_with_sorted_details_behind_the_time() {
 }
 
 #[tokio::test]
+async fn the_spec_says_whether_a_log_has_frames_also_for_tasks_of_an_older_one() {
+    let client = Client::new(0);
+    let mut spec = service("web");
+    spec["Mode"]["Replicated"]["Replicas"] = json!(1);
+    client.create(&spec).await;
+    client.cluster.every_log(vec![frame(1, "2026-11-21T09:53:03.916284200Z hello\n")]);
+    let version = client.get("/services/web").await.ok()["Version"]["Index"].clone();
+    spec["TaskTemplate"]["ContainerSpec"]["TTY"] = json!(true);
+    client.post(&format!("/services/web/update?version={version}"), &spec).await.ok();
+    let state = client.cluster.state();
+    let old = state.tasks().next().expect("a task").id;
+    let answer = client.get("/services/web/logs?stdout=1").await;
+    assert_eq!(answer.kind, "application/vnd.docker.raw-stream");
+    assert_eq!(answer.text, "hello\n", "no frame");
+    let answer = client.get(&format!("/tasks/{old}/logs?stdout=1")).await;
+    assert_eq!(answer.kind, "application/vnd.docker.multiplexed-stream");
+    assert_eq!(frames(&answer.bytes), [(1, "hello\n".to_owned())]);
+}
+
+#[tokio::test]
 async fn following_takes_in_tasks_that_begin_later() {
     let client = Client::new(0);
     client.create(&service("web")).await;

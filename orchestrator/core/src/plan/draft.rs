@@ -25,6 +25,8 @@ pub(super) struct Draft<'a> {
     /// Tasks that stop as soon as their start-first replacement runs: they still take room, but
     /// do not speak against the node.
     passing: BTreeMap<(ServiceId, NodeId), i64>,
+    /// Tasks that a rebalancing takes from a node; their room is not free before they have ended.
+    going: BTreeMap<NodeId, u32>,
     /// Addresses that are left once the plan is applied.
     addresses: BTreeMap<NetworkId, usize>,
     gateways: BTreeSet<(NetworkId, NodeId)>,
@@ -44,6 +46,7 @@ impl<'a> Draft<'a> {
             used: BTreeMap::new(),
             added: BTreeMap::new(),
             passing: BTreeMap::new(),
+            going: BTreeMap::new(),
             addresses: BTreeMap::new(),
             gateways: BTreeSet::new(),
             services: BTreeSet::new(),
@@ -118,6 +121,16 @@ impl<'a> Draft<'a> {
     /// Notes that a task there is about to be followed by another.
     pub(super) fn passes(&mut self, service: ServiceId, node: NodeId) {
         *self.passing.entry((service, node)).or_default() += 1;
+    }
+
+    /// Notes that a rebalancing takes a task from there.
+    pub(super) fn gone(&mut self, node: NodeId) {
+        *self.going.entry(node).or_default() += 1;
+    }
+
+    /// How many a rebalancing takes from there.
+    pub(super) fn going(&self, node: NodeId) -> u32 {
+        self.going.get(&node).copied().unwrap_or(0)
     }
 
     /// Notes that the plan puts a task there.

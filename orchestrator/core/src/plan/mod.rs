@@ -20,6 +20,7 @@ mod nodes;
 mod place;
 #[cfg(test)]
 mod props;
+mod rebalance;
 mod replicated;
 mod restart;
 mod rollout;
@@ -33,6 +34,7 @@ use model::Timestamp;
 pub use agenda::Agenda;
 pub use global::nodes as global_slots;
 pub use live::Live;
+pub use rebalance::{Left, Move, Rebalance, rebalance};
 
 use crate::State;
 use crate::command::Batch;

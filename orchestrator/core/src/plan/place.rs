@@ -103,7 +103,7 @@ impl<'a> Places<'a> {
             no_address: None,
         };
         for node in draft.state.nodes() {
-            let path = places.path(node);
+            let path = path(template, node);
             let staying = draft.staying(service.id, node.id);
             if staying > 0 {
                 places.root.count(&path, staying);
@@ -123,7 +123,7 @@ impl<'a> Places<'a> {
             match self.judge(draft, node) {
                 Ok(now) if now == score => {}
                 Ok(now) => {
-                    self.root.push(&self.path(node), now);
+                    self.root.push(&path(self.template, node), now);
                     continue;
                 }
                 Err(objection) => {
@@ -136,7 +136,7 @@ impl<'a> Places<'a> {
                 continue;
             }
             draft.take_room(self.service.id, node.id, &self.demand.claim, self.template);
-            let path = self.path(node);
+            let path = path(self.template, node);
             self.root.count(&path, 1);
             self.offer(draft, node, &path);
             return Ok(node.id);
@@ -197,24 +197,24 @@ impl<'a> Places<'a> {
             }),
         }
     }
+}
 
-    /// The node's value for each preference, first preference first.
-    fn path(&self, node: &Node) -> Vec<String> {
-        let placement = self.template.task.placement.iter();
-        placement
-            .flat_map(|p| &p.preferences)
-            .filter_map(|preference| preference.spread.as_ref())
-            .filter_map(|spread| {
-                let over = spread.spread_descriptor.as_str();
-                let (labels, name) = if let Some(name) = over.strip_prefix("node.labels.") {
-                    (&node.spec.labels, name)
-                } else {
-                    (&node.description.engine.labels, over.strip_prefix("engine.labels.")?)
-                };
-                Some(labels.get(name).cloned().unwrap_or_default())
-            })
-            .collect()
-    }
+/// The node's value for each preference of the template, first preference first.
+pub(super) fn path(template: &Template, node: &Node) -> Vec<String> {
+    let placement = template.task.placement.iter();
+    placement
+        .flat_map(|p| &p.preferences)
+        .filter_map(|preference| preference.spread.as_ref())
+        .filter_map(|spread| {
+            let over = spread.spread_descriptor.as_str();
+            let (labels, name) = if let Some(name) = over.strip_prefix("node.labels.") {
+                (&node.spec.labels, name)
+            } else {
+                (&node.description.engine.labels, over.strip_prefix("engine.labels.")?)
+            };
+            Some(labels.get(name).cloned().unwrap_or_default())
+        })
+        .collect()
 }
 
 /// The failures of the service on the node lately, if they are many.

@@ -190,6 +190,10 @@ impl Engine {
     }
 
     fn evicts(&self, work: &Work<'_, '_>, task: &Task) -> bool {
+        // A rebalancing marked it (see `rebalance`).
+        if task.leaves {
+            return true;
+        }
         let node = task.node.and_then(|id| work.draft.state.node(id));
         match (&self.demand, node) {
             (Some(demand), Some(node)) if task.template == self.current => {

@@ -80,6 +80,9 @@ impl Step<'_> {
             | Command::UpdateNode { .. }
             | Command::RemoveNode { .. }
             | Command::UpdateCluster { .. }
+            | Command::MoveTasks { .. }
+            | Command::RecordStack { .. }
+            | Command::ForgetStack { .. }
             | Command::Report { .. } => (None, None),
         };
         let service = service.and_then(|id| self.state.service(id)).map(|s| s.meta.version);
@@ -151,6 +154,11 @@ impl Step<'_> {
             Command::CreateConfig { spec } => self.create_config(spec),
             Command::UpdateConfig { id, version, spec } => self.update_config(*id, *version, spec),
             Command::RemoveConfig { id } => self.remove_config(*id),
+            Command::MoveTasks { tasks } => self.move_tasks(tasks),
+            Command::RecordStack { name, number, at, rollback_to, request } => {
+                self.record_stack(name, *number, (*at, *rollback_to), request)
+            }
+            Command::ForgetStack { name } => self.forget_stack(name),
             Command::Report { node, statuses } => self.report(*node, statuses),
             Command::CreateTask(new) => self.create_task(new),
             Command::Assign { task, node } => self.assign(*task, *node),

@@ -5,7 +5,7 @@
 //! in [`index`] is kept as objects change and can be made anew from them ([`State::verify`]).
 //!
 //! Read next: `apply` (one entry), `step` (how objects are put and dropped), then the commands by
-//! object: `cluster`, `service`, `network`, `task`; `snapshot` for the bytes, `verify` for what
+//! object: `cluster`, `service`, `network`, `stack`, `task`; `snapshot` for the bytes, `verify` for what
 //! always holds.
 
 mod apply;
@@ -16,6 +16,7 @@ mod pool;
 mod read;
 mod service;
 mod snapshot;
+mod stack;
 mod step;
 mod task;
 mod verify;
@@ -24,7 +25,9 @@ use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
 
-use model::object::{Cluster, Config, Network, Node, Revision, Secret, Service, Task};
+use model::object::{
+    Cluster, Config, Network, Node, Revision, Secret, Service, StackHistory, Task,
+};
 use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
 
 pub use index::{Claim, NodeUse, Tally};
@@ -52,6 +55,7 @@ pub struct State {
     pools: Map<NetworkId, Arc<Pool>>,
     secrets: Map<SecretId, Arc<Secret>>,
     configs: Map<ConfigId, Arc<Config>>,
+    stacks: Map<String, Arc<StackHistory>>,
     cursors: Cursors,
     index: Index,
 }

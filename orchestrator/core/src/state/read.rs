@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use model::object::{Cluster, Config, Network, Node, Revision, Secret, Service, Slot, Task};
+use model::object::{
+    Cluster, Config, Network, Node, Revision, Secret, Service, Slot, StackHistory, Task,
+};
 use model::spec::Protocol;
 use model::wire::session::TaskReport;
 use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, TaskState, Timestamp};
@@ -185,6 +187,17 @@ impl State {
     #[must_use]
     pub fn config_named(&self, name: &str) -> Option<&Arc<Config>> {
         self.configs.get(self.index.config_names.get(name)?)
+    }
+
+    /// What was deployed under this stack's name.
+    #[must_use]
+    pub fn stack(&self, name: &str) -> Option<&Arc<StackHistory>> {
+        self.stacks.get(name)
+    }
+
+    /// Every stack of which revisions are kept, by name.
+    pub fn stacks(&self) -> impl ExactSizeIterator<Item = &Arc<StackHistory>> {
+        self.stacks.values()
     }
 
     /// A service's tasks by slot, oldest first in each.

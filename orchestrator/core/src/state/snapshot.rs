@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use model::object::{Cluster, Config, Network, Node, Revision, Secret, Service, Task};
+use model::object::{
+    Cluster, Config, Network, Node, Revision, Secret, Service, StackHistory, Task,
+};
 use model::{NetworkId, Timestamp};
 
 use super::index::Index;
@@ -36,6 +38,8 @@ struct Snapshot {
     pools: Vec<(NetworkId, Arc<Pool>)>,
     secrets: Vec<Arc<Secret>>,
     configs: Vec<Arc<Config>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    stacks: Vec<Arc<StackHistory>>,
     cursors: Cursors,
 }
 
@@ -60,6 +64,7 @@ impl State {
             pools: self.pools.iter().map(|(id, pool)| (*id, pool.clone())).collect(),
             secrets: self.secrets.values().cloned().collect(),
             configs: self.configs.values().cloned().collect(),
+            stacks: self.stacks.values().cloned().collect(),
             cursors: self.cursors,
         };
         serde_json::to_vec(&snapshot).expect("every map in the state has keys that JSON can write")
@@ -86,6 +91,7 @@ impl State {
             pools: snapshot.pools.into_iter().collect(),
             secrets: snapshot.secrets.into_iter().map(|o| (o.id, o)).collect(),
             configs: snapshot.configs.into_iter().map(|o| (o.id, o)).collect(),
+            stacks: snapshot.stacks.into_iter().map(|o| (o.name.clone(), o)).collect(),
             cursors: snapshot.cursors,
             index: Index::default(),
         };

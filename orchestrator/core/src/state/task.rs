@@ -55,6 +55,7 @@ impl Step<'_> {
             restarts: new.restarts,
             waiting: new.waiting.clone(),
             drain: None,
+            leaves: false,
         };
         if let Some(node) = new.node {
             self.give_node(&mut task, node, &template)?;
@@ -186,6 +187,20 @@ impl Step<'_> {
         task.status.since = self.now;
         "its node is lost".clone_into(&mut task.status.message);
         self.put_task(task);
+        Ok(Response::Done)
+    }
+
+    /// Marks those that run; others have moved, or will be placed anew anyway.
+    pub(super) fn move_tasks(&mut self, tasks: &[TaskId]) -> Result<Response, Refusal> {
+        for id in tasks {
+            let Some(task) = self.state.task(*id) else { continue };
+            let runs = task.status.state == TaskState::Running && task.desired == Desired::Running;
+            if runs && !task.leaves && matches!(task.slot, Slot::Replica(_)) {
+                let mut task = (**task).clone();
+                task.leaves = true;
+                self.put_task(task);
+            }
+        }
         Ok(Response::Done)
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Asked {
     since: String,
     /// `all` or a number of lines of each task.
     tail: String,
+    /// The answer consists of frames.
+    framed: bool,
 }
 
 /// Whose logs.
@@ -102,11 +104,12 @@ fn asked(params: &Params) -> Result<Asked, ApiError> {
         details: params.flag("details"),
         since: since.map(|at| format!("{}.{:03}", at.0 / 1_000, at.0 % 1_000)).unwrap_or_default(),
         tail,
+        framed: true,
     })
 }
 
 fn answer(api: Api, state: Arc<state::State>, of: Of, asked: Asked) -> Response {
-    let terminal = tasks_of(&state, of).iter().any(|task| has_terminal(&state, task));
+    let terminal = is_raw(&state, of);
     let kind = if terminal {
         "application/vnd.docker.raw-stream"
     } else {
@@ -114,6 +117,7 @@ fn answer(api: Api, state: Arc<state::State>, of: Of, asked: Asked) -> Response 
     };
     let (frames, queue) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
+        let asked = Asked { framed: !terminal, ..asked };
         // Nobody listens any more: nothing is left to do.
         let _ = gather(api, state, of, asked, &frames).await;
     });
@@ -253,6 +257,17 @@ fn tasks_of(state: &state::State, of: Of) -> Vec<Arc<Task>> {
     }
 }
 
+/// Whether the answer has no frames. As with an engine the service's spec decides (clients look at it
+/// too), or the task's: its tasks of older specs may differ.
+fn is_raw(state: &state::State, of: Of) -> bool {
+    match of {
+        Of::Service(id) => state.service(id).is_some_and(|service| {
+            service.spec.task_template.container_spec.as_ref().is_some_and(|c| c.tty)
+        }),
+        Of::Task(id) => state.task(id).is_some_and(|task| has_terminal(state, task)),
+    }
+}
+
 fn has_terminal(state: &state::State, task: &Task) -> bool {
     let template = state.service(task.service).and_then(|s| s.templates.get(&task.template));
     template.and_then(|t| t.task.container_spec.as_ref()).is_some_and(|c| c.tty)
@@ -282,7 +297,7 @@ impl Writer {
             details: if asked.details { details } else { String::new() },
             timestamps: asked.timestamps,
             stderr: asked.stderr,
-            framed: !has_terminal(state, task),
+            framed: asked.framed,
             name: format!("{} on {}", super::render::task_name(state, task), host.unwrap_or(node)),
         }
     }

@@ -4,10 +4,12 @@
 //! so stacks deployed by either are the same. `POST /stacks/{name}` takes the specs that a Compose
 //! file becomes and proposes one batch: networks, secrets and configs, then services. The batch is
 //! tried on a copy of the state first, so a dry run, a refusal and a deployment come from the same
-//! code, and nothing is written unless all of it can be.
+//! code, and nothing is written unless all of it can be. What was deployed is kept as the stack's
+//! next revision, in the same batch.
 
 mod diff;
-mod plan;
+pub(super) mod plan;
+mod revisions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use orchestrator_core::command::{Batch, Refusal};
 use orchestrator_core::state;
 
 use self::plan::{Prune, Trial};
+pub(super) use self::revisions::{history, revision, rollback};
 use super::error::{ApiError, json};
 use super::request::{Body, Params, registry_auth};
 use super::{Api, render};
@@ -95,6 +98,7 @@ pub(super) async fn deploy(
     let plan = |state: &state::State| {
         let mut trial = Trial::new(state);
         trial.deploy(&name, &request, prune, registry_auth.as_deref());
+        trial.record(&name, &request, None);
         trial
     };
     run(&api, &name, params.flag("dryRun"), plan).await
@@ -111,7 +115,7 @@ pub(super) async fn remove(
         trial
     };
     let state = api.read().await?;
-    if plan(&state).changes.is_empty() {
+    if plan(&state).commands.is_empty() {
         return Err(no_such_stack(&name));
     }
     run(&api, &name, params.flag("dryRun"), plan).await
@@ -134,6 +138,7 @@ async fn run(
         let mut reply = StackReply {
             name: name.to_owned(),
             dry_run,
+            revision: if dry_run { current(&state, name) } else { trial.revision(name) },
             changes: trial.changes,
             warnings: trial.warnings,
         };
@@ -163,6 +168,11 @@ async fn run(
     }
     let last = refused.unwrap_or(Refusal::Outdated { what: "the stack".to_owned() });
     Err(last.into())
+}
+
+/// The number of the stack's newest revision.
+fn current(state: &state::State, stack: &str) -> Option<u64> {
+    Some(state.stack(stack)?.newest()?.number)
 }
 
 /// As the docker CLI has it: a stack's name begins every object's name.

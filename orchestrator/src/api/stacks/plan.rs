@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use model::api::{StackAction, StackChange, StackRequest};
+use model::api::{Backup, StackAction, StackChange, StackRequest};
 use model::object::Revision;
-use model::spec::{ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec};
+use model::spec::{ConfigSpec, Labels, NetworkSpec, SecretSpec, ServiceSpec};
 use orchestrator_core::check;
 use orchestrator_core::command::{
     Batch, Command, Entry, Kind, Refusal, RegistryAuth, Response, ServiceChange,
@@ -15,25 +15,37 @@ use super::{diff, stack_of};
 
 /// Whether services that the request does not name are removed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Prune {
+pub(in crate::api) enum Prune {
     Yes,
     No,
 }
 
+/// What may be changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// What carries the stack's label.
+    Stack,
+    /// Everything.
+    Cluster,
+}
+
 /// A copy of the state with what has been tried on it.
-pub(super) struct Trial {
+pub(in crate::api) struct Trial {
     state: State,
-    /// In the order in which they are to be proposed; one for each change that is not `Keep`.
-    pub(super) commands: Vec<Command>,
-    pub(super) changes: Vec<StackChange>,
-    pub(super) warnings: Vec<String>,
-    pub(super) problems: Vec<String>,
+    scope: Scope,
+    /// In the order in which they are to be proposed; one for each change that is not `Keep`, then
+    /// what keeps or forgets revisions.
+    pub(in crate::api) commands: Vec<Command>,
+    pub(in crate::api) changes: Vec<StackChange>,
+    pub(in crate::api) warnings: Vec<String>,
+    pub(in crate::api) problems: Vec<String>,
 }
 
 impl Trial {
-    pub(super) fn new(state: &State) -> Trial {
+    pub(in crate::api) fn new(state: &State) -> Trial {
         Trial {
             state: state.clone(),
+            scope: Scope::Stack,
             commands: Vec::new(),
             changes: Vec::new(),
             warnings: Vec::new(),
@@ -41,7 +53,22 @@ impl Trial {
         }
     }
 
-    pub(super) fn deploy(
+    /// One that may change whatever there is.
+    pub(in crate::api) fn of_everything(state: &State) -> Trial {
+        Trial { scope: Scope::Cluster, ..Trial::new(state) }
+    }
+
+    /// The state after what has been tried so far.
+    pub(in crate::api) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether an object of this name belongs to somebody else.
+    fn is_foreign(&self, old: &Labels, new: &Labels) -> bool {
+        self.scope == Scope::Stack && stack_of(old) != stack_of(new)
+    }
+
+    pub(in crate::api) fn deploy(
         &mut self,
         stack: &str,
         request: &StackRequest,
@@ -59,22 +86,88 @@ impl Trial {
         request.services.iter().for_each(|spec| self.service(spec, registry_auth));
     }
 
+    /// Keeps the request as the stack's next revision, unless it is what was deployed last.
+    pub(in crate::api) fn record(
+        &mut self,
+        stack: &str,
+        request: &StackRequest,
+        rollback_to: Option<u64>,
+    ) {
+        let request = request.without_secrets();
+        let newest = self.state.stack(stack).and_then(|s| s.newest());
+        if newest.is_some_and(|newest| newest.request == request) {
+            return;
+        }
+        self.commands.push(Command::RecordStack {
+            name: stack.to_owned(),
+            number: self.state.next_stack_revision(stack),
+            at: None,
+            rollback_to,
+            request: Box::new(request),
+        });
+    }
+
+    /// The revision that the stack is at once all is done.
+    pub(in crate::api) fn revision(&self, stack: &str) -> Option<u64> {
+        let recorded = self.commands.iter().find_map(|command| {
+            if let Command::RecordStack { number, .. } = command { Some(*number) } else { None }
+        });
+        recorded.or_else(|| Some(self.state.stack(stack)?.newest()?.number))
+    }
+
     /// Everything that carries the stack's label: users first, then what they use.
-    pub(super) fn remove(&mut self, stack: &str) {
+    pub(in crate::api) fn remove(&mut self, stack: &str) {
         self.remove_services(stack, |_| true);
+        let of_stack = |labels: &Labels, _: &str| stack_of(labels) == Some(stack);
+        self.remove_secrets(of_stack);
+        self.remove_configs(of_stack);
+        self.remove_networks(of_stack);
+        if self.state.stack(stack).is_some() {
+            self.commands.push(Command::ForgetStack { name: stack.to_owned() });
+        }
+    }
+
+    /// Every service but those that are known by name.
+    pub(in crate::api) fn remove_services_but(&mut self, known: impl Fn(&str) -> bool) {
         let state = self.state.clone();
-        for secret in state.secrets().filter(|s| stack_of(&s.spec.labels) == Some(stack)) {
+        for service in state.services().filter(|s| s.removed.is_none()) {
+            if !known(&service.spec.name) {
+                let command = Command::RemoveService { id: service.id };
+                self.try_one(StackAction::Remove, Kind::Service, &service.spec.name, command);
+                self.identify(service.id);
+            }
+        }
+    }
+
+    /// Secrets, configs and networks that the backup has not.
+    pub(in crate::api) fn remove_unnamed(&mut self, backup: &Backup) {
+        self.remove_secrets(|_, name| backup.secrets.iter().all(|s| s.name != name));
+        self.remove_configs(|_, name| backup.configs.iter().all(|c| c.name != name));
+        self.remove_networks(|_, name| backup.networks.iter().all(|n| n.name != name));
+    }
+
+    fn remove_secrets(&mut self, which: impl Fn(&Labels, &str) -> bool) {
+        let state = self.state.clone();
+        for secret in state.secrets().filter(|s| which(&s.spec.labels, &s.spec.name)) {
             let command = Command::RemoveSecret { id: secret.id };
             self.try_one(StackAction::Remove, Kind::Secret, &secret.spec.name, command);
             self.identify(secret.id);
         }
-        for config in state.configs().filter(|c| stack_of(&c.spec.labels) == Some(stack)) {
+    }
+
+    fn remove_configs(&mut self, which: impl Fn(&Labels, &str) -> bool) {
+        let state = self.state.clone();
+        for config in state.configs().filter(|c| which(&c.spec.labels, &c.spec.name)) {
             let command = Command::RemoveConfig { id: config.id };
             self.try_one(StackAction::Remove, Kind::Config, &config.spec.name, command);
             self.identify(config.id);
         }
-        let networks = state.networks().filter(|n| n.removed.is_none());
-        for network in networks.filter(|n| stack_of(&n.spec.labels) == Some(stack)) {
+    }
+
+    fn remove_networks(&mut self, which: impl Fn(&Labels, &str) -> bool) {
+        let state = self.state.clone();
+        let networks = state.networks().filter(|n| n.removed.is_none() && !n.spec.ingress);
+        for network in networks.filter(|n| which(&n.spec.labels, &n.spec.name)) {
             let command = Command::RemoveNetwork { id: network.id };
             self.try_one(StackAction::Remove, Kind::Network, &network.spec.name, command);
             self.identify(network.id);
@@ -92,13 +185,13 @@ impl Trial {
         }
     }
 
-    fn network(&mut self, spec: &NetworkSpec) {
+    pub(in crate::api) fn network(&mut self, spec: &NetworkSpec) {
         let Some(old) = self.state.network_named(&spec.name).cloned() else {
             let command = Command::CreateNetwork { spec: Box::new(spec.clone()) };
             self.try_one(StackAction::Create, Kind::Network, &spec.name, command);
             return;
         };
-        if stack_of(&old.spec.labels) != stack_of(&spec.labels) {
+        if self.is_foreign(&old.spec.labels, &spec.labels) {
             self.problems.push(format!("network {} exists and is not of this stack", spec.name));
             return;
         }
@@ -117,7 +210,7 @@ impl Trial {
         self.keep(Kind::Network, &spec.name, old.id);
     }
 
-    fn secret(&mut self, spec: &SecretSpec) {
+    pub(in crate::api) fn secret(&mut self, spec: &SecretSpec) {
         let Some(old) = self.state.secret_named(&spec.name).cloned() else {
             let command = Command::CreateSecret { spec: Box::new(spec.clone()) };
             self.try_one(StackAction::Create, Kind::Secret, &spec.name, command);
@@ -136,7 +229,7 @@ impl Trial {
         self.changed("Labels", fields);
     }
 
-    fn config(&mut self, spec: &ConfigSpec) {
+    pub(in crate::api) fn config(&mut self, spec: &ConfigSpec) {
         let Some(old) = self.state.config_named(&spec.name).cloned() else {
             let command = Command::CreateConfig { spec: Box::new(spec.clone()) };
             self.try_one(StackAction::Create, Kind::Config, &spec.name, command);
@@ -155,7 +248,7 @@ impl Trial {
         self.changed("Labels", fields);
     }
 
-    fn service(&mut self, spec: &ServiceSpec, registry_auth: Option<&str>) {
+    pub(in crate::api) fn service(&mut self, spec: &ServiceSpec, registry_auth: Option<&str>) {
         let Some(old) = self.state.service_named(&spec.name).cloned() else {
             let spec = Box::new(spec.clone());
             let name = spec.name.clone();
@@ -164,7 +257,7 @@ impl Trial {
             self.try_one(StackAction::Create, Kind::Service, &name, command);
             return;
         };
-        if stack_of(&old.spec.labels) != stack_of(&spec.labels) {
+        if self.is_foreign(&old.spec.labels, &spec.labels) {
             self.problems.push(format!("service {} exists and is not of this stack", spec.name));
             return;
         }
@@ -205,7 +298,13 @@ impl Trial {
     }
 
     /// Applies the command to the copy and notes what it did.
-    fn try_one(&mut self, action: StackAction, kind: Kind, name: &str, command: Command) {
+    pub(in crate::api) fn try_one(
+        &mut self,
+        action: StackAction,
+        kind: Kind,
+        name: &str,
+        command: Command,
+    ) {
         let next = Revision(self.state.revision().0 + 1);
         let batch = Batch { commands: vec![command.clone()], base: None };
         let entry = Entry { at: self.state.clock(), batch };
@@ -266,7 +365,10 @@ impl Trial {
 }
 
 /// Writes the ids of what was created into the changes that the responses belong to.
-pub(super) fn write_ids(changes: &mut [StackChange], responses: &[Result<Response, Refusal>]) {
+pub(in crate::api) fn write_ids(
+    changes: &mut [StackChange],
+    responses: &[Result<Response, Refusal>],
+) {
     let done = changes.iter_mut().filter(|change| change.action != StackAction::Keep);
     for (change, response) in done.zip(responses) {
         if let Ok(Response::Created { id, .. }) = response {
