@@ -18,6 +18,8 @@ const API_PORT: u16 = 2376;
 pub const METRICS_PORT: u16 = 2378;
 /// Tells the programs that the agent starts how log lines look.
 pub const LOG_FORMAT: &str = "SWARMCTL_LOG_FORMAT";
+/// Tells them where traces go; OpenTelemetry's own name.
+pub const OTLP_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 /// Makes one host do what the managers of its cluster ordered.
 ///
@@ -71,6 +73,10 @@ pub struct Flags {
     /// How log lines look [default: text]
     #[arg(long, env = "SWARMCTL_LOG_FORMAT", value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// Tell traces of what requests to the API lead to, to this collector over OTLP/HTTP:
+    /// http://HOST[:PORT], port 4318 where none is named [default: nowhere]
+    #[arg(long, env = OTLP_ENDPOINT, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// A file with the same settings under the same names [default: /etc/swarmctl/agent.toml, if there]
     #[arg(long, env = "SWARMCTL_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -120,6 +126,8 @@ pub struct Config {
     pub starts_at_once: usize,
     pub metrics: Option<SocketAddr>,
     pub log_format: LogFormat,
+    /// The collector of traces, if there is one.
+    pub traces: Option<telemetry::Endpoint>,
 }
 
 /// The API over TCP: where, and whose clients it lets in (at least one of the last two is there).
@@ -149,6 +157,8 @@ pub enum ConfigError {
     ApiUnused(Vec<&'static str>),
     #[error("--metrics-addr {0:?} is not IP:PORT, IP or :PORT")]
     Metrics(String),
+    #[error("--otlp-endpoint {0}")]
+    Traces(#[from] telemetry::EndpointError),
     #[error("--socket {0} and --engine name the same socket")]
     SameSocket(String),
 }
@@ -204,6 +214,10 @@ impl Flags {
                 None => None,
             },
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+            traces: match self.otlp_endpoint.or(file.otlp_endpoint).filter(|a| !a.is_empty()) {
+                Some(text) => Some(text.parse()?),
+                None => None,
+            },
         })
     }
 }
@@ -317,6 +331,9 @@ mod tests {
         assert_eq!(metrics, Err(ConfigError::Metrics("everywhere".into())));
         let metrics = flags(&["--metrics-addr", "127.0.0.1"]).resolve().map(|c| c.metrics);
         assert_eq!(metrics, Ok("127.0.0.1:2378".parse().ok()));
+        let traces = flags(&["--otlp-endpoint", "https://tracing"]).resolve();
+        let why = traces.expect_err("no TLS").to_string();
+        assert!(why.starts_with("--otlp-endpoint \"https://tracing\": "), "{why}");
         let same = flags(&["--socket", "/s", "--engine", "unix:///s"]).resolve();
         assert_eq!(same, Err(ConfigError::SameSocket("/s".into())));
     }

@@ -3,7 +3,7 @@
 //! Read in this order: [`membership`] (is this host a node?), [`session`] (orders down, reports up),
 //! [`orders`] and [`ledger`] (what is kept), [`worker`] and [`engine`] (orders become containers),
 //! [`plane`] (what the data plane does for them), [`socket`] (the API of this host), [`supervise`] (the
-//! manager's process), [`metrics`] (what is measured). What is decided is decided in `agent_core`.
+//! manager's process), [`metrics`] and [`traces`] (what is measured). What is decided is decided in `agent_core`.
 
 pub mod clock;
 pub mod config;
@@ -19,11 +19,13 @@ pub mod plane;
 pub mod session;
 pub mod socket;
 pub mod supervise;
+pub mod traces;
 pub mod transport;
 pub mod worker;
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,6 +38,9 @@ use membership::Membership;
 use net::host::HostNet;
 use plane::Net;
 use socket::{Socket, TcpServer};
+
+/// How long the collector of traces may take for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(1);
 
 /// Runs as the host's data plane: `agent dataplane`, started by the agent itself.
 ///
@@ -76,6 +81,9 @@ fn log_to_stderr(format: LogFormat) {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    if let Some(collector) = config.traces.clone() {
+        telemetry::start(collector, "agent");
+    }
     disk::make_dir(&config.data_dir)
         .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
     let listener = socket::listen(&config.socket)
@@ -118,6 +126,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     membership.stop().await;
     stop.cancel();
     served.await?;
+    telemetry::flush(LAST_SPANS).await;
     // Somebody else may have removed it.
     let _ = disk::remove(&config.socket);
     Ok(())

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Intake, Ledger, take_delta, take_whole};
+use crate::traces::Causes;
 
 /// Where orders come in and go out.
 pub struct Desk {
@@ -16,6 +17,7 @@ pub struct Desk {
     ledger: Ledger,
     /// The node leaves: what managers order does not count any more.
     closed: AtomicBool,
+    causes: Causes,
 }
 
 impl Desk {
@@ -29,6 +31,7 @@ impl Desk {
             durable: watch::Sender::new(kept),
             ledger,
             closed: AtomicBool::new(false),
+            causes: Causes::default(),
         })
     }
 
@@ -56,8 +59,16 @@ impl Desk {
         self.enter(take_whole(have.as_deref(), orders))
     }
 
+    /// What caused the orders of tasks, where traces are recorded.
+    #[must_use]
+    pub fn causes(&self) -> Causes {
+        self.causes.clone()
+    }
+
     /// Takes a delta in. False when it does not follow: the whole is needed.
     pub fn delta(&self, delta: Delta) -> bool {
+        // First: whoever acts on the orders looks there.
+        self.causes.take(&delta);
         let have = self.latest.borrow().clone();
         self.enter(take_delta(have.as_deref(), delta))
     }

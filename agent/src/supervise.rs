@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{LOG_FORMAT, LogFormat};
+use crate::config::{LOG_FORMAT, LogFormat, OTLP_ENDPOINT};
 use crate::disk::{self, Care};
 use crate::engine::EngineError;
 use crate::engine::http::Endpoint;
@@ -50,6 +50,8 @@ pub struct Orchestrator {
     pub advertise: String,
     pub api_socket: PathBuf,
     pub log_format: LogFormat,
+    /// Where it tells traces.
+    pub traces: Option<telemetry::Endpoint>,
 }
 
 /// Why there is no manager on this host.
@@ -156,6 +158,7 @@ impl Orchestrator {
             .arg("--api-socket")
             .arg(&self.api_socket)
             .env(LOG_FORMAT, self.log_format.name())
+            .env(OTLP_ENDPOINT, self.traces.as_ref().map(ToString::to_string).unwrap_or_default())
             .stdin(Stdio::null())
             // A signal from the terminal is for the agent, which stops it in order.
             .process_group(0);
@@ -365,6 +368,7 @@ mod tests {
             advertise: "127.0.0.1:2377".into(),
             api_socket: home.join("manager.sock"),
             log_format: LogFormat::Text,
+            traces: None,
         }
     }
 

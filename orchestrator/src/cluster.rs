@@ -17,6 +17,7 @@ use crate::api::cluster::{
 use crate::leader::Clock;
 use crate::log::{self, Log, Standing};
 use crate::sessions::{self, OPEN_TIMEOUT, Sessions};
+use crate::traces;
 use crate::transport::Pool;
 
 /// The API's [`Cluster`] on a manager.
@@ -53,7 +54,10 @@ impl Cluster for LiveCluster {
     fn propose(&self, batch: Batch) -> BoxFuture<'_, Result<Arc<Applied>, ProposeError>> {
         let entry = Entry { at: self.clock.now(), batch };
         async move {
-            match self.log.propose(entry).await {
+            let asked = traces::follow(&self.log.state().state, &entry.batch);
+            let outcome = self.log.propose(entry).await;
+            traces::written(asked, outcome.as_ref().ok().map(|done| &*done.applied));
+            match outcome {
                 Ok(done) => Ok(done.applied),
                 Err(log::ProposeError::NotLeader { .. }) => Err(ProposeError::NoLeader),
                 Err(log::ProposeError::Refused { why }) => Err(ProposeError::Refused { why }),

@@ -14,5 +14,6 @@ pub mod log;
 pub mod manager;
 pub mod metrics;
 pub mod sessions;
+mod traces;
 pub mod transport;
 pub mod wiring;

@@ -76,6 +76,9 @@ struct Flags {
     /// How log lines look.
     #[arg(long, global = true, env = "SWARMCTL_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
+    /// Tell traces of requests to this collector over OTLP/HTTP, http://HOST[:PORT].
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
     /// Log entries between two snapshots.
     #[arg(long, global = true, default_value_t = 10_000, value_name = "N")]
     snapshot_every: u64,
@@ -109,6 +112,9 @@ impl Flags {
     }
 }
 
+/// How long the collector may take for the last spans.
+const LAST_SPANS: Duration = Duration::from_secs(1);
+
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if matches!(cli.mode, Some(Mode::Man)) {
@@ -137,6 +143,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             cli.flags.listen_addr
         );
     }
+    if let Some(text) = cli.flags.otlp_endpoint.as_ref().filter(|text| !text.is_empty()) {
+        telemetry::start(text.parse().context("--otlp-endpoint")?, "orchestrator");
+    }
     let settings = cli.flags.settings();
     let manager = match cli.mode {
         None | Some(Mode::Man) => Manager::open(settings).await?,
@@ -159,7 +168,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         stop.cancel();
     });
     let routes = wiring::start(&manager);
-    Ok(manager.serve(routes).await?)
+    let outcome = manager.serve(routes).await;
+    telemetry::flush(LAST_SPANS).await;
+    Ok(outcome?)
 }
 
 fn read(file: &std::path::Path) -> anyhow::Result<Start> {

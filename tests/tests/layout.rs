@@ -9,21 +9,23 @@ type Rule = (&'static str, &'static [&'static str], Option<&'static [&'static st
 
 const RULES: &[Rule] = &[
     ("model", &[], Some(&["serde", "serde_json", "thiserror"])),
+    ("telemetry", &["model"], None),
     ("compose", &["model"], None),
     (
         "orchestrator/core",
         &["model", "compose"],
         Some(&["serde", "serde_json", "thiserror", "rpds"]),
     ),
-    ("orchestrator", &["model", "compose", "orchestrator-core"], None),
+    ("orchestrator", &["model", "telemetry", "compose", "orchestrator-core"], None),
     ("agent/core", &["model"], Some(&["serde", "serde_json", "thiserror", "ipnet"])),
-    ("agent", &["model", "agent-core"], None),
+    ("agent", &["model", "telemetry", "agent-core"], None),
     ("cli", &["model", "compose"], None),
     ("sample-services", &[], None),
 ];
 
 const OURS: &[&str] = &[
     "model",
+    "telemetry",
     "compose",
     "orchestrator-core",
     "orchestrator",

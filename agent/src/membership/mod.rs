@@ -162,6 +162,7 @@ impl Parts {
             advertise: address::with_port(&member.advertise, listen.port()),
             api_socket: self.api_socket(),
             log_format: self.config.log_format,
+            traces: self.config.traces.clone(),
         })
     }
 }

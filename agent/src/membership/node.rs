@@ -71,7 +71,7 @@ impl Node {
                 limits: parts.limits(),
                 socket: parts.socket_for_tasks(),
             },
-            Sources { latest: desk.latest(), durable: desk.durable() },
+            Sources { latest: desk.latest(), durable: desk.durable(), causes: desk.causes() },
             stop.clone(),
         );
         let role = identity.role;

@@ -15,6 +15,7 @@ use crate::engine::create::Made;
 use crate::engine::http::Body;
 use crate::engine::{Containers, EngineError, Happened, HookEnd, ImageWish, Seen};
 use crate::plane::Sent;
+use crate::traces;
 
 /// [`Containers`] as the inner one does it, measured.
 pub struct Measured(pub Arc<dyn Containers>);
@@ -25,6 +26,7 @@ async fn timed<T>(
     call: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, EngineError> {
     let began = Instant::now();
+    let mut spans = traces::engine(operation);
     let result = call.await;
     ENGINE_TOOK.observe(&[operation], began.elapsed().as_secs_f64());
     if let Err(error) = &result {
@@ -34,6 +36,7 @@ async fn timed<T>(
             EngineError::Refused { .. } => "refused",
         };
         ENGINE_FAILED.add(&[operation, reason], 1);
+        spans.iter_mut().for_each(|span| span.fail(error.to_string()));
     }
     result
 }

@@ -77,6 +77,8 @@ model::families! {
         "Tries to reach one task that failed; the next task was tried and the client noticed nothing.";
     INGRESS_CONNECT = "swarmctl_ingress_connect_duration_seconds", Histogram, "seconds", ["service"],
         "From taking a connection to being connected to a task.";
+    TRACES = "swarmctl_trace_spans_total", Counter, "spans", ["program", "outcome"],
+        "Spans of traces: sent, dropped (more at once than may wait), failed (the collector did not take them).";
     DNS = "swarmctl_dns_queries_total", Counter, "questions", ["answer"],
         "Names that containers of this host asked for: cluster (known here), nobody (known not to exist), forwarded (asked elsewhere), failed (no server answered), refused (not understood).";
 }
@@ -144,6 +146,7 @@ async fn agent_page(membership: &Membership) -> String {
     let connected = matches!(membership.view().borrow().standing, Standing::Connected(_));
     page.one(&SESSION, f64::from(u8::from(connected)));
     page.one(&APPLIED, membership.applied().0 as f64);
+    telemetry::SPANS.write(&mut page, &TRACES);
     ENGINE_TOOK.write(&mut page, &ENGINE);
     ENGINE_FAILED.write(&mut page, &ENGINE_ERRORS);
     containers::write(&mut page, &membership.engine()).await;

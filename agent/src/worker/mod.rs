@@ -23,6 +23,7 @@ use crate::engine::files::Files;
 use crate::engine::{Containers, EngineError, Happened, Place, Seen};
 use crate::ledger::Ledger;
 use crate::plane::{LocalTask, Net};
+use crate::traces::Causes;
 
 pub use reports::Reports;
 
@@ -48,6 +49,8 @@ pub struct Sources {
     pub latest: tokio_watch::Receiver<Option<Arc<Orders>>>,
     /// The newest that are on disk, for containers.
     pub durable: tokio_watch::Receiver<Option<Arc<Orders>>>,
+    /// What caused them.
+    pub causes: Causes,
 }
 
 /// What happened.
@@ -315,8 +318,14 @@ impl Shell {
         let number = self.next_flight;
         let name = self.name_of(task);
         let (tools, orders, events) = (self.tools.clone(), orders.clone(), self.events.clone());
+        let mut span = self.sources.causes.step(&effect, name.as_deref());
         let step = tokio::spawn(async move {
-            let (outcome, seen) = steps::take(&tools, &orders, &effect, name.as_deref()).await;
+            let taken = steps::take(&tools, &orders, &effect, name.as_deref());
+            let (outcome, seen) = telemetry::within(span.causes(), taken).await;
+            if let Outcome::Refused(why) | Outcome::Unknown(why) = &outcome {
+                span.fail(why.as_str());
+            }
+            drop(span);
             // Fails only when the worker has ended.
             let _ = events.send(Event::Ended { task, number, outcome, seen });
         });

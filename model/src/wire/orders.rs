@@ -199,6 +199,10 @@ pub struct Delta {
     pub configs: Change<ConfigId, FileOrder>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub peers: Change<NodeId, PeerOrder>,
+    /// What caused the orders of tasks, as W3C `traceparent`, where traces are recorded. No part of the
+    /// orders: it is used or lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub traces: BTreeMap<TaskId, String>,
 }
 
 /// What changed in one map.
@@ -278,6 +282,7 @@ impl Orders {
             secrets: Change::between(&self.secrets, &new.secrets),
             configs: Change::between(&self.configs, &new.configs),
             peers: Change::between(&self.peers, &new.peers),
+            traces: BTreeMap::new(),
         }
     }
 
@@ -315,7 +320,12 @@ impl Delta {
         if later.from != self.to {
             return Err(GapError { have: self.to, from: later.from });
         }
+        let mut traces = self.traces;
+        // An order that came anew without a cause has none any more.
+        traces.retain(|task, _| !later.tasks.set.contains_key(task));
+        traces.extend(later.traces);
         Ok(Delta {
+            traces,
             from: self.from,
             to: later.to,
             node: later.node.or(self.node),

@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use super::encode::Wishes;
 use super::error::{self, ApiError};
+use crate::traces;
 
 /// Serves `inner` with and without a version in front of its paths.
 pub(super) fn serve(inner: Router) -> Router {
@@ -22,10 +23,15 @@ pub(super) fn serve(inner: Router) -> Router {
 async fn answer(inner: Router, request: Request) -> Response {
     let ours = is_own_client(request.headers());
     let wishes = Wishes::of(request.method(), request.headers());
+    let mut span = traces::request(request.method(), request.uri().path(), request.headers());
     let response = match prepare(request).await {
-        Ok(request) => run(inner, request).await,
+        Ok(request) => telemetry::within(span.causes(), run(inner, request)).await,
         Err(error) => error.into_response(),
     };
+    span.set("http.response.status_code", u64::from(response.status().as_u16()));
+    if let Some(refused) = response.extensions().get::<ApiError>() {
+        span.fail(&*refused.message);
+    }
     let mut response = match response.extensions().get::<ApiError>() {
         Some(refused) => error::body(refused, !ours),
         None => wishes.grant(response).await,

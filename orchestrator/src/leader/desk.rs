@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use model::object::{NodeState, Revision};
 use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
@@ -15,10 +15,12 @@ use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Command};
 use orchestrator_core::plan::{Agenda, Limits, Live, plan};
 use orchestrator_core::project::Projector;
+use telemetry::Context;
 
 use crate::log::Update;
 use crate::metrics;
 use crate::sessions::{Event, Outbox, Settings, What};
+use crate::traces;
 
 /// Reports in one entry, about: keeps an entry small enough to be replicated at once.
 const REPORTS: usize = 2_000;
@@ -109,14 +111,16 @@ impl Desk {
             self.agenda.note(&self.state, applied);
         }
         let deltas = self.projector.update(&self.state, entries.iter().copied());
-        for (node, delta) in deltas {
+        for (node, mut delta) in deltas {
             if let Some(session) = self.sessions.get(&node) {
+                traces::ordered(self.state.node(node).map(|node| &**node), &mut delta);
                 self.live.sent(node, delta.to.revision);
                 session.outbox.delta(delta);
             }
         }
         self.live.projected(self.state.revision());
         self.end_removed();
+        traces::settle(&self.state);
     }
 
     /// Something happened on a session.
@@ -190,17 +194,18 @@ impl Desk {
         }
     }
 
-    /// What the planner wants proposed.
-    pub(super) fn plan(&mut self, now: Timestamp) -> Vec<Batch> {
+    /// What the planner wants proposed, and for which requests (as far as traces are recorded).
+    pub(super) fn plan(&mut self, now: Timestamp) -> Vec<(Batch, Vec<Context>)> {
         if self.agenda.is_idle(now) && self.wake_at.is_none_or(|at| at > now) {
             return Vec::new();
         }
         let limits = Limits::default();
-        let began = Instant::now();
+        let (began, began_at) = (Instant::now(), SystemTime::now());
         let plan = plan(&self.state, &self.live, now, &mut self.agenda, &limits);
         metrics::planned(began.elapsed(), &plan.batches);
         self.wake_at = plan.wake_at;
-        plan.batches
+        let causes = traces::planned(&self.state, began_at, &plan.batches);
+        plan.batches.into_iter().zip(causes).collect()
     }
 
     fn heartbeat(&mut self, node: NodeId, applied: Revision) {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Entry};
+use telemetry::{Context, within};
 use tokio::sync::{mpsc, watch};
 
 use crate::log::Event as LogEvent;
@@ -133,7 +134,10 @@ impl LeaderLoop {
                 let now = self.clock.now();
                 let batches = tokio::task::block_in_place(|| desk.plan(now));
                 if !batches.is_empty() {
-                    let entries = batches.into_iter().map(|batch| self.entry(batch)).collect();
+                    let entries = batches
+                        .into_iter()
+                        .map(|(batch, causes)| (self.entry(batch), causes))
+                        .collect();
                     planning = Some(propose(self.log.clone(), entries).boxed());
                 }
             }
@@ -194,8 +198,9 @@ fn take_changes(desk: &mut Desk, first: LogEvent<State>, changes: &mut Changes<S
 }
 
 /// Proposes a plan's batches in order, all at once: the log groups them.
-async fn propose(log: Log<State>, entries: Vec<Entry>) -> Planned {
-    let outcomes = join_all(entries.into_iter().map(|entry| log.propose(entry))).await;
+async fn propose(log: Log<State>, entries: Vec<(Entry, Vec<Context>)>) -> Planned {
+    let writes = entries.into_iter().map(|(entry, causes)| within(causes, log.propose(entry)));
+    let outcomes = join_all(writes).await;
     let mut planned = Planned::Done;
     for outcome in outcomes {
         match outcome {

@@ -39,6 +39,7 @@ use openraft::errors::{
     ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
 };
 use openraft::{Instant as _, ReadPolicy};
+use telemetry::Span;
 use tokio::time::{sleep, timeout};
 
 pub use self::leadership::{Leader, Leadership};
@@ -144,8 +145,15 @@ impl<M: Machine> Log<M> {
     /// See [`ProposeError`]: each says whether anything was written.
     pub async fn propose(&self, entry: M::Entry) -> Result<Done<M::Applied>, ProposeError> {
         let began = Instant::now();
+        let mut spans = Span::of_current("orchestrator", "raft write", telemetry::Kind::Internal);
         let outcome = self.write(entry).await;
         metrics::proposed(began.elapsed(), &outcome);
+        for span in &mut spans {
+            match &outcome {
+                Ok(done) => span.set("swarm.log.position", done.position),
+                Err(error) => span.fail(error.to_string()),
+            }
+        }
         outcome
     }
 

@@ -71,6 +71,8 @@ model::families! {
         "Tasks of the service that still have to be replaced by the update under way.";
     UPDATING = "swarmctl_service_update_running", Gauge, "0 or 1", ["service"],
         "Whether an update or a rollback of the service is under way.";
+    TRACES = "swarmctl_trace_spans_total", Counter, "spans", ["program", "outcome"],
+        "Spans of traces: sent, dropped (more at once than may wait), failed (the collector did not take them).";
     PAUSED = "swarmctl_service_update_paused", Gauge, "0 or 1", ["service"],
         "Whether an update or a rollback of the service has stopped because of failures.";
 }
@@ -131,6 +133,7 @@ fn page(log: &Log<State>, sessions: &Sessions) -> String {
     COMMITTED.write(&mut page, &COMMIT);
     PROPOSED.write(&mut page, &PROPOSALS);
     page.one(&self::SESSIONS, sessions.count() as f64);
+    telemetry::SPANS.write(&mut page, &TRACES);
     RUNS.write(&mut page, &PLANS);
     COMMANDS.write(&mut page, &PLANNED);
     page.into_text() + &of_state(&log.state().state)
