@@ -3,13 +3,13 @@
 //! The leader answers with the position only. What came of the entry is taken from this manager's
 //! own state machine when it reaches that position: it is the same everywhere.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use super::leadership::Leader;
 use super::machine::Machine;
+use super::time::{Instant, timeout};
 use super::watch::{Changes, Event};
 use super::{Done, Log, ProposeError, millis};
 use crate::transport::CallError;

@@ -6,14 +6,13 @@
 //! writes and orders are fenced, while giving it up at every hiccup would. Reads look closer.
 
 use model::NodeId;
-use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use super::Raft;
 use super::machine::Machine;
 use super::open::Timing;
+use super::time::sleep;
 use super::types::TypeConfig;
 
 /// A manager that leads.
@@ -70,6 +69,7 @@ pub(super) async fn follow<M: Machine>(
         // A lease runs out silently, so a leader looks again even when nothing has changed.
         let pause = if leading { timing.heartbeat } else { timing.propose };
         tokio::select! {
+            biased;
             changed = metrics.changed() => if changed.is_err() {
                 told.send_modify(|last| last.is_leading = false);
                 return;

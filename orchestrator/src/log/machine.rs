@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{broadcast, watch};
 
 use super::snapshot::{SnapshotFile, Snapshots};
+use super::time::blocking;
 use super::types::{LogId, Reply, SnapshotMeta, StoredMembers, TypeConfig};
 
 /// Entries applied between two publications at most.
@@ -206,7 +207,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for Driver<M> {
             snapshots.keep(&kept, snapshot)?;
             Ok::<M, io::Error>(machine)
         };
-        self.machine = tokio::task::spawn_blocking(load).await.map_err(io::Error::other)??;
+        self.machine = blocking(load).await??;
         self.last_applied = meta.last_log_id;
         self.members = meta.last_membership.clone();
         self.publisher.publish(self.position(), &self.machine);
@@ -249,8 +250,7 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for Builder<M> {
             let current = snapshots.current()?;
             current.ok_or_else(|| io::Error::other("the snapshot is gone as soon as written"))
         };
-        let (meta, snapshot) =
-            tokio::task::spawn_blocking(write).await.map_err(io::Error::other)??;
+        let (meta, snapshot) = blocking(write).await??;
         Ok(openraft::storage::Snapshot { meta, snapshot })
     }
 }

@@ -4,14 +4,15 @@
 //! do; when to try again, and what for, is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use model::NodeId;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError};
-use openraft::{BasicNode, ChangeMembers, Instant as _};
-use tokio::time::{sleep, timeout};
+use openraft::{BasicNode, ChangeMembers};
 
+use super::time::{Instant, sleep, timeout};
 use super::types::{TypeConfig, Voter};
 use super::{Leader, Log, Machine};
 
@@ -175,6 +176,7 @@ impl<M: Machine> Log<M> {
         if node == self.0.node {
             return Ok(());
         }
+        self.0.handed_over.fetch_max(before.term, Ordering::Relaxed);
         let asked = self.0.raft.trigger().transfer_leader(Voter(node)).await;
         asked.map_err(|_| MembershipError::Unknown)?;
         let mut leadership = self.watch_leadership();

@@ -18,11 +18,13 @@ mod net;
 mod newcomer;
 mod open;
 mod routes;
+mod runtime;
 pub(crate) mod seal;
 mod snapshot;
 mod state;
 mod store;
 mod threads;
+mod time;
 mod types;
 mod watch;
 
@@ -30,17 +32,17 @@ mod watch;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use model::{NodeId, Timestamp};
+use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{
     ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
 };
-use openraft::{Instant as _, ReadPolicy};
 use telemetry::Span;
-use tokio::time::{sleep, timeout};
 
 pub use self::leadership::{Leader, Leadership};
 pub use self::machine::{Machine, Published, Update};
@@ -50,6 +52,7 @@ pub use self::seal::{SealError, SecretKey};
 pub use self::watch::{Changes, Event};
 
 use self::machine::{Driver, Publisher};
+use self::time::{Instant, sleep, timeout};
 use self::types::{Reply, Text, TypeConfig};
 use crate::metrics;
 
@@ -67,6 +70,8 @@ struct Inner<M: Machine> {
     timing: Timing,
     publisher: Arc<Publisher<M>>,
     leadership: tokio::sync::watch::Receiver<Leadership>,
+    /// The newest term of which this manager, as its leader, asked another to take over.
+    handed_over: AtomicU64,
     peers: net::Peers,
     store: store::Store,
     snapshots: Arc<snapshot::Snapshots>,
@@ -320,7 +325,9 @@ impl<M: Machine> Log<M> {
         if metrics.membership_config.voter_ids().all(|id| id.0 == self.0.node) {
             return metrics.state.is_leader();
         }
+        // Whoever was asked to take over may be elected within the lease.
         metrics.state.is_leader()
+            && metrics.current_term > self.0.handed_over.load(Ordering::Relaxed)
             && metrics.last_quorum_acked.is_some_and(|at| at.elapsed() < self.0.timing.read_lease())
     }
 

@@ -10,11 +10,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
 use futures_util::{Stream, StreamExt as _};
+use http::Response;
 use http_body_util::BodyExt as _;
 use model::NodeId;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -30,7 +32,6 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{BasicNode, OptionalSend};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 use tokio_util::io::StreamReader;
 
@@ -39,6 +40,7 @@ use super::forward::Answer;
 use super::leadership::Leader;
 use super::open::Timing;
 use super::snapshot::{SnapshotFile, Snapshots};
+use super::time::{Instant, blocking, timeout};
 use super::types::{LogId, SnapshotMeta, TypeConfig, Vote, Voter};
 use crate::transport::{CallError, Lane, Pool, Target};
 
@@ -51,10 +53,35 @@ const SNAPSHOT_FRAME: usize = 256 << 10;
 /// Largest answer that is no stream, bytes.
 const MAX_REPLY: usize = 1 << 20;
 
+/// Carries requests to other managers: the pooled connections of the transport, or a simulation.
+pub(super) trait Carrier: Send + Sync + 'static {
+    /// Posts `body` to `path`; an answer of any other status than 200 is an error.
+    fn post<'c>(
+        &'c self,
+        target: &'c Target,
+        path: &'static str,
+        body: Body,
+    ) -> BoxFuture<'c, Result<Response<Body>, CallError>>;
+}
+
+impl Carrier for Arc<Pool> {
+    fn post<'c>(
+        &'c self,
+        target: &'c Target,
+        path: &'static str,
+        body: Body,
+    ) -> BoxFuture<'c, Result<Response<Body>, CallError>> {
+        Box::pin(async move {
+            let response = Pool::post(self, target, path, body).await?;
+            Ok(response.map(Body::new))
+        })
+    }
+}
+
 /// Makes the connections that Raft asks for.
 #[derive(Clone)]
 pub(super) struct Peers {
-    pool: Arc<Pool>,
+    carrier: Arc<dyn Carrier>,
     timing: Timing,
     snapshots: Arc<Snapshots>,
     /// Those that could not be reached when they were last tried.
@@ -90,8 +117,12 @@ pub(super) struct ReadPosition {
 }
 
 impl Peers {
-    pub(super) fn new(pool: Arc<Pool>, timing: Timing, snapshots: Arc<Snapshots>) -> Peers {
-        Peers { pool, timing, snapshots, unreached: Arc::default() }
+    pub(super) fn new(
+        carrier: Arc<dyn Carrier>,
+        timing: Timing,
+        snapshots: Arc<Snapshots>,
+    ) -> Peers {
+        Peers { carrier, timing, snapshots, unreached: Arc::default() }
     }
 
     /// Logs when a manager stops or begins to be reachable; between the two, nothing.
@@ -154,7 +185,7 @@ impl Peer {
     ) -> Result<A, CallError> {
         let body = serde_json::to_vec(question).map_err(|e| CallError::broken(&e))?;
         let ask = async {
-            let response = self.peers.pool.post(&self.target, path, Body::from(body)).await?;
+            let response = self.peers.carrier.post(&self.target, path, Body::from(body)).await?;
             let body = http_body_util::Limited::new(response.into_body(), MAX_REPLY);
             let bytes = body.collect().await.map_err(|e| CallError::broken(&*e))?.to_bytes();
             serde_json::from_slice(&bytes).map_err(|e| CallError::broken(&e))
@@ -250,7 +281,7 @@ impl NetStreamAppend<TypeConfig> for Peer {
                 encode_append(&request)
             });
             let body = Body::from_stream(messages);
-            let open = self.peers.pool.post(&self.target, "/raft/append", body);
+            let open = self.peers.carrier.post(&self.target, "/raft/append", body);
             // The first use may have to connect, which a heartbeat's time is too short for.
             let wait = option.hard_ttl().max(self.patience());
             let opened = timeout(wait, open).await;
@@ -309,24 +340,24 @@ impl NetSnapshot<TypeConfig> for Peer {
         let head = frame(&serde_json::to_vec(&header).map_err(io::Error::from).map_err(broken)?);
         let (pieces, body) = tokio::sync::mpsc::channel::<io::Result<Bytes>>(4);
         let snapshots = self.peers.snapshots.clone();
-        let read = move || {
-            if let Err(e) = read_pieces(&snapshots, &snapshot, &pieces) {
+        tokio::spawn(async move {
+            if let Err(e) = read_pieces(&snapshots, &snapshot, &pieces).await {
                 // The transfer is given up by the receiver's end of the channel, or by this.
-                let _ = pieces.blocking_send(Err(e));
+                let _ = pieces.send(Err(e)).await;
             }
-        };
-        tokio::task::spawn_blocking(read);
+        });
         let body = futures_util::stream::once(async { Ok(head) })
             .chain(tokio_stream::wrappers::ReceiverStream::new(body));
         let send = async {
             let post =
-                self.peers.pool.post(&self.target, "/raft/snapshot", Body::from_stream(body));
+                self.peers.carrier.post(&self.target, "/raft/snapshot", Body::from_stream(body));
             let response = post.await?;
             let body = http_body_util::Limited::new(response.into_body(), MAX_REPLY);
             let bytes = body.collect().await.map_err(|e| CallError::broken(&*e))?.to_bytes();
             serde_json::from_slice(&bytes).map_err(|e| CallError::broken(&e))
         };
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = timeout(option.soft_ttl(), send) => match sent {
                 Ok(answer) => answer.map_err(|e| rpc_error(e).into()),
@@ -336,17 +367,22 @@ impl NetSnapshot<TypeConfig> for Peer {
     }
 }
 
-fn read_pieces(
+async fn read_pieces(
     snapshots: &Snapshots,
     snapshot: &SnapshotFile,
     pieces: &tokio::sync::mpsc::Sender<io::Result<Bytes>>,
 ) -> io::Result<()> {
     let mut reader = snapshots.reader(&snapshot.path)?;
-    let mut buffer = vec![0; SNAPSHOT_FRAME];
     loop {
-        let length = reader.read(&mut buffer)?;
+        let read = blocking(move || {
+            let mut buffer = vec![0; SNAPSHOT_FRAME];
+            let length = reader.read(&mut buffer)?;
+            Ok::<_, io::Error>((frame(&buffer[..length]), length, reader))
+        });
+        let (piece, length);
+        (piece, length, reader) = read.await??;
         let gone = |_| io::Error::other("the transfer was given up");
-        pieces.blocking_send(Ok(frame(&buffer[..length]))).map_err(gone)?;
+        pieces.send(Ok(piece)).await.map_err(gone)?;
         if length == 0 {
             return Ok(());
         }

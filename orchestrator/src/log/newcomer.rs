@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::time::sleep;
-
 use super::machine::Machine;
+use super::time::sleep;
 use super::{Inner, Log};
 
 /// The file that says so, in the manager's folder.

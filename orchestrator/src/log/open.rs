@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use model::NodeId;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 
 use super::leadership::{self, Leadership};
 use super::machine::{Driver, Machine, Publisher};
-use super::net::Peers;
+use super::net::{Carrier, Peers};
 use super::newcomer::{self, Newcomer};
 use super::seal::{Seal, SealError, SecretKey};
 use super::snapshot::Snapshots;
@@ -100,6 +101,14 @@ pub enum OpenError {
     InCluster,
 }
 
+/// What a log stands on.
+pub(super) struct Parts {
+    pub(super) seal: Arc<Seal>,
+    pub(super) store: Store,
+    pub(super) threads: Threads,
+    pub(super) carrier: Arc<dyn Carrier>,
+}
+
 impl<M: Machine> Log<M> {
     /// Opens the log in `config.folder`, and takes part again in the cluster that it tells of.
     ///
@@ -109,13 +118,21 @@ impl<M: Machine> Log<M> {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(config: Config, pool: Arc<Pool>) -> Result<Log<M>, OpenError> {
-        let Config { node, folder, timing, snapshot_every, unlock, alone } = config;
+        let folder = &config.folder;
         let in_folder = |source| OpenError::Folder { folder: folder.clone(), source };
-        std::fs::create_dir_all(&folder).map_err(in_folder)?;
-        let seal = Arc::new(Seal::open(&folder.join("data-key.json"), unlock.as_ref())?);
+        std::fs::create_dir_all(folder).map_err(in_folder)?;
+        let seal = Arc::new(Seal::open(&folder.join("data-key.json"), config.unlock.as_ref())?);
         let file = folder.join("log.redb");
-        let mut store =
+        let store =
             Store::open(&file, seal.clone()).map_err(|source| OpenError::Store { file, source })?;
+        let threads = Threads::start().map_err(|e| OpenError::Raft(e.to_string()))?;
+        Log::begin(config, Parts { seal, store, threads, carrier: Arc::new(pool) }).await
+    }
+
+    /// Takes part with these parts.
+    pub(super) async fn begin(config: Config, parts: Parts) -> Result<Log<M>, OpenError> {
+        let Config { node, folder, timing, snapshot_every, unlock: _, alone } = config;
+        let Parts { seal, mut store, threads, carrier } = parts;
         if let Some(address) = alone {
             let alone = store.make_alone(Voter(node), &address).await;
             alone.map_err(|source| OpenError::Store { file: folder.join("log.redb"), source })?;
@@ -130,9 +147,8 @@ impl<M: Machine> Log<M> {
             .map_err(|source| OpenError::Snapshots { folder: folder.clone(), source })?;
         let snapshots = Arc::new(snapshots);
         let publisher = Publisher::new();
-        let threads = Threads::start().map_err(|e| OpenError::Raft(e.to_string()))?;
         let raft_threads = threads.handle().expect("just started");
-        let peers = Peers::new(pool, timing, snapshots.clone());
+        let peers = Peers::new(carrier, timing, snapshots.clone());
         let start = {
             let mut settings = settings(timing, snapshot_every)?;
             settings.enable_elect = newcomer.is_none();
@@ -152,6 +168,7 @@ impl<M: Machine> Log<M> {
             timing,
             publisher,
             leadership,
+            handed_over: AtomicU64::new(0),
             peers,
             store,
             snapshots,

@@ -14,6 +14,7 @@ use openraft::storage::Snapshot;
 
 use super::forward::Answer;
 use super::net::{ReadPosition, SnapshotHeader, decode_append, frame, frames};
+use super::time::blocking;
 use super::types::TypeConfig;
 use super::{Log, MAX_ENTRY, Machine};
 
@@ -104,12 +105,9 @@ async fn receive_snapshot<M: Machine>(
         if content.is_empty() {
             break;
         }
-        file = tokio::task::spawn_blocking(move || file.write_all(&content).map(|()| file))
-            .await
-            .map_err(io::Error::other)??;
+        file = blocking(move || file.write_all(&content).map(|()| file)).await??;
     }
-    let file =
-        tokio::task::spawn_blocking(move || file.finish()).await.map_err(io::Error::other)??;
+    let file = blocking(move || file.finish()).await??;
     let snapshot = Snapshot { meta, snapshot: file };
     log.0.raft.install_full_snapshot(vote, snapshot).await.map_err(io::Error::other)
 }

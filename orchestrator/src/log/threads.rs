@@ -13,7 +13,14 @@ const NICENESS: i32 = -10;
 
 /// Raft's own runtime. Dropping it does not wait for its threads, so that it can be dropped from
 /// within a task.
-pub(super) struct Threads(Mutex<Option<Runtime>>);
+pub(super) struct Threads(Mutex<Option<Held>>);
+
+enum Held {
+    Own(Runtime),
+    /// Somebody else's, who also ends it: in a simulation all managers share one.
+    #[cfg(test)]
+    Lent(Handle),
+}
 
 impl Threads {
     pub(super) fn start() -> std::io::Result<Threads> {
@@ -23,22 +30,32 @@ impl Threads {
             .on_thread_start(hurry)
             .enable_all()
             .build()?;
-        Ok(Threads(Mutex::new(Some(runtime))))
+        Ok(Threads(Mutex::new(Some(Held::Own(runtime)))))
+    }
+
+    /// Those of the runtime that the caller is on.
+    #[cfg(test)]
+    pub(super) fn lent() -> Threads {
+        Threads(Mutex::new(Some(Held::Lent(Handle::current()))))
     }
 
     /// `None` once they have ended.
     pub(super) fn handle(&self) -> Option<Handle> {
-        self.runtime().as_ref().map(|runtime| runtime.handle().clone())
+        self.held().as_ref().map(|held| match held {
+            Held::Own(runtime) => runtime.handle().clone(),
+            #[cfg(test)]
+            Held::Lent(handle) => handle.clone(),
+        })
     }
 
     pub(super) fn end(&self) {
-        let runtime = self.runtime().take();
-        if let Some(runtime) = runtime {
+        let held = self.held().take();
+        if let Some(Held::Own(runtime)) = held {
             runtime.shutdown_background();
         }
     }
 
-    fn runtime(&self) -> MutexGuard<'_, Option<Runtime>> {
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -95,6 +95,7 @@ openraft::declare_raft_types!(
         R = Reply,
         NodeId = Voter,
         Node = BasicNode,
+        AsyncRuntime = super::runtime::Runtime,
 );
 
 pub(crate) type LogId = openraft::type_config::alias::LogIdOf<TypeConfig>;

@@ -9,6 +9,8 @@
 //! saves work after a restart, and the leader tells it again. It goes through the same queue, so
 //! that the file never counts an entry as committed that it does not hold yet.
 
+#[cfg(test)]
+pub(super) mod simulated;
 mod tail;
 mod writer;
 
@@ -28,6 +30,7 @@ use self::tail::Tail;
 use self::writer::{Flushed, Job, Writer};
 use super::codec;
 use super::seal::Seal;
+use super::time::blocking;
 use super::types::{CommittedLeader, Entry, LogId, Members, TypeConfig, Vote, Voter};
 
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
@@ -66,13 +69,22 @@ impl Store {
     /// After an unclean stop the file's every checksum is verified first, because a log that reads
     /// back wrong is worse than one that does not open.
     pub(crate) fn open(file: &Path, seal: Arc<Seal>) -> io::Result<Store> {
+        Store::of(|builder| builder.create(file), seal, Writer::start)
+    }
+
+    /// As [`Store::open`], from where `create` says; `start` begins to write what it is given.
+    fn of(
+        create: impl FnOnce(&redb::Builder) -> Result<Database, redb::DatabaseError>,
+        seal: Arc<Seal>,
+        start: impl FnOnce(Arc<Shared>) -> io::Result<Writer>,
+    ) -> io::Result<Store> {
         let unclean = Arc::new(AtomicBool::new(false));
         let mut builder = Database::builder();
         let seen = unclean.clone();
         builder.set_cache_size(PAGE_CACHE).set_repair_callback(move |_| {
             seen.store(true, Ordering::Relaxed);
         });
-        let mut db = builder.create(file).map_err(io::Error::other)?;
+        let mut db = create(&builder).map_err(io::Error::other)?;
         if unclean.load(Ordering::Relaxed) {
             let sound = db.check_integrity().map_err(io::Error::other)?;
             tracing::info!(sound, "the log was not closed; its checksums have been verified");
@@ -97,7 +109,7 @@ impl Store {
         write.commit().map_err(io::Error::other)?;
         let shared =
             Arc::new(Shared { db: RwLock::new(Some(db)), seal, tail: Mutex::new(tail), committed });
-        let jobs = Writer::start(shared.clone())?;
+        let jobs = start(shared.clone())?;
         Ok(Store { shared, jobs })
     }
 
@@ -192,8 +204,8 @@ impl Reader {
             return Ok(newer);
         }
         let shared = self.shared.clone();
-        let older = tokio::task::spawn_blocking(move || shared.from_file(start, file_end, limit));
-        let mut entries = older.await.map_err(io::Error::other)??;
+        let older = blocking(move || shared.from_file(start, file_end, limit));
+        let mut entries = older.await??;
         // What the limit cut off in the file must not become a hole before the newer entries.
         if entries.last().is_none_or(|last| last.log_id.index + 1 == file_end)
             && limit == usize::MAX

@@ -5,12 +5,13 @@
 //! it: what is on disk is then unknown, every later job is refused, and Raft stops this manager.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
 
 use openraft::storage::IOFlushed;
 use redb::{Durability, WriteTransaction};
 use serde::Serialize;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::super::types::{Entry, LogId, TypeConfig, Vote};
@@ -59,17 +60,29 @@ pub(super) enum Flushed {
 /// Hands jobs to the thread, which ends when the last of these is gone.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: Sender<Job>,
+    jobs: UnboundedSender<Job>,
 }
 
 impl Writer {
     pub(super) fn start(shared: Arc<Shared>) -> io::Result<Writer> {
-        let (jobs, waiting) = channel();
+        let (writer, mut waiting) = Writer::new();
         std::thread::Builder::new().name("raft-log".to_owned()).spawn(move || {
             threads::hurry();
-            run(&shared, &waiting);
+            let mut progress = Progress::default();
+            while let Some(first) = waiting.blocking_recv() {
+                if write(&shared, first, &mut waiting, &mut progress).is_break() {
+                    break;
+                }
+            }
+            end(&shared, &mut progress);
         })?;
-        Ok(Writer { jobs })
+        Ok(writer)
+    }
+
+    /// One whose jobs somebody else writes.
+    pub(super) fn new() -> (Writer, UnboundedReceiver<Job>) {
+        let (jobs, waiting) = unbounded_channel();
+        (Writer { jobs }, waiting)
     }
 
     pub(super) fn send(&self, job: Job) -> io::Result<()> {
@@ -82,50 +95,53 @@ pub(super) fn gone() -> io::Error {
     io::Error::other("the log is closed, or a write to it has failed")
 }
 
-fn run(shared: &Shared, waiting: &Receiver<Job>) {
-    write_all(shared, waiting);
-    shared.close();
+/// Writes `first` and what waits behind it. Breaks when nothing more may be written.
+pub(super) fn write(
+    shared: &Shared,
+    first: Job,
+    waiting: &mut UnboundedReceiver<Job>,
+    progress: &mut Progress,
+) -> ControlFlow<()> {
+    let mut batch = vec![first];
+    while batch.len() < BATCH {
+        match waiting.try_recv() {
+            Ok(job) => batch.push(job),
+            Err(_) => break,
+        }
+    }
+    if batch.iter().all(|job| matches!(job, Job::Committed { .. })) {
+        // Not worth a transaction of its own.
+        progress.note(&batch);
+        return ControlFlow::Continue(());
+    }
+    let result = commit(shared, &batch, progress);
+    if let Err(error) = &result {
+        tracing::error!(%error, "the log cannot be written; this manager stops");
+        progress.failed = true;
+    }
+    let closing = batch.iter().any(|job| matches!(job, Job::Close { .. }));
+    if closing {
+        shared.close();
+    }
+    report(shared, batch, result);
+    if progress.failed || closing { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-fn write_all(shared: &Shared, waiting: &Receiver<Job>) {
-    let mut progress = Progress::default();
-    while let Ok(first) = waiting.recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH {
-            match waiting.try_recv() {
-                Ok(job) => batch.push(job),
-                Err(_) => break,
-            }
-        }
-        if batch.iter().all(|job| matches!(job, Job::Committed { .. })) {
-            // Not worth a transaction of its own.
-            progress.note(&batch);
-            continue;
-        }
-        let result = commit(shared, &batch, &mut progress);
-        if let Err(error) = &result {
-            tracing::error!(%error, "the log cannot be written; this manager stops");
-        }
-        let failed = result.is_err();
-        let closing = batch.iter().any(|job| matches!(job, Job::Close { .. }));
-        if closing {
-            shared.close();
-        }
-        report(shared, batch, result);
-        if failed || closing {
-            return;
-        }
+/// After the last job: keeps how far we were, so that a restart applies less again.
+pub(super) fn end(shared: &Shared, progress: &mut Progress) {
+    if progress.unwritten.is_some() && !progress.failed {
+        // Nothing is lost if it fails.
+        let _ = commit(shared, &[], progress);
     }
-    // Every handle is gone: keep how far we were, so that a restart applies less again.
-    if progress.unwritten.is_some() {
-        let _ = commit(shared, &[], &mut progress);
-    }
+    shared.close();
 }
 
 /// How far the log is committed, as far as the file does not say so yet.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     unwritten: Option<LogId>,
+    /// A write went wrong: what is on disk is not known.
+    failed: bool,
 }
 
 impl Progress {
@@ -244,8 +260,8 @@ mod tests {
         let seal = Arc::new(Seal::new(&Zeroizing::new([9; 32])).expect("random bytes"));
         let opened = Store::open(&home.path().join("log.redb"), seal).expect("opens");
         // A writer that writes only what it is told to.
-        let (jobs, waiting) = channel();
-        let mut store = Store { shared: opened.shared.clone(), jobs: Writer { jobs } };
+        let (jobs, mut waiting) = Writer::new();
+        let mut store = Store { shared: opened.shared.clone(), jobs };
         for index in 0..2 {
             let entries = vec![entry(index)];
             let (done, _) = oneshot::channel();
@@ -261,7 +277,7 @@ mod tests {
             let meta = read.expect("reads").open_table(META).expect("a table");
             read_meta(&meta, "committed").expect("reads")
         };
-        let next = || [waiting.recv().expect("a job")];
+        let mut next = || [waiting.try_recv().expect("a job")];
         commit(&opened.shared, &next(), &mut progress).expect("written");
         assert_eq!(on_disk(), None, "a crash now leaves one entry");
         commit(&opened.shared, &next(), &mut progress).expect("written");

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod gate;
+mod simulated;
 mod single;
 mod suite;
 mod toy;
