@@ -53,10 +53,11 @@ open(my $named, '>', "$copy/names") or die "$!";
 print $named "$_\n" for @names;
 PERL
 
+# In the project's own folder of builds, where the dependencies are; the program itself goes to the copy.
 target=${CARGO_TARGET_DIR:-$PWD/target}
-(cd "$copy" && CARGO_TARGET_DIR="$target/planted" \
-  cargo build --release -p cluster-tests --bin sim --quiet)
-sim=$(find "$target/planted" -path '*release/sim' -type f | head -1)
+(cd "$copy" && CARGO_TARGET_DIR="$target" cargo build --release -p cluster-tests --bin sim --quiet)
+sim="$copy/sim"
+mv "$(find "$target" -path '*release/sim' -type f | head -1)" "$sim"
 
 number=0
 missed=0
@@ -64,12 +65,15 @@ while read -r name; do
   number=$((number + 1))
   found=''
   for ((from = 1; from <= seeds; from += 100)); do
-    said=$(PLANTED=$number "$sim" --from "$from" --seeds 100 --seconds 25 --no-shrink --jobs "$(nproc)" || true)
+    # A bug may also end a run by a panic: that is found, too.
+    said=$(PLANTED=$number "$sim" --from "$from" --seeds 100 --seconds 25 --no-shrink --jobs "$(nproc)" 2>&1 || true)
+    panicked=$(grep -m1 -o 'panicked at [^:]*' <<<"$said" || true)
+    [ -z "$panicked" ] || said="seed $from.. at 0 ms: panic: $panicked"
     found=$(grep -m1 '^seed ' <<<"$said" || true)
     [ -z "$found" ] || break
   done
   if [ -n "$found" ]; then
-    printf '%-70s seed %s\n' "$name" "$(sed -E 's/^seed ([0-9]+) at [0-9]+ ms: ([a-z-]+):.*/\1: \2/' <<<"$found")"
+    printf '%-70s seed %s\n' "$name" "$(sed -E 's/^seed ([0-9.]+) at [0-9]+ ms: ([a-z-]+):.*/\1: \2/' <<<"$found")"
   else
     missed=$((missed + 1))
     printf '%-70s NOT FOUND in %s seeds\n' "$name" "$seeds"

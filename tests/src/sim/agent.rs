@@ -1,7 +1,9 @@
 //! What agents do: connect, take orders in, act on them through the engine, report.
 
+use std::collections::BTreeMap;
+
 use agent_core::intake::{self, Intake};
-use agent_core::worker::{Health, Outcome, Step};
+use agent_core::worker::{Container, Health, Mark, Outcome, Step};
 use model::object::Revision;
 use model::wire::session::{FromAgent, FromManager, TaskReport};
 use model::{Millis, TaskId};
@@ -79,6 +81,7 @@ impl World {
         known.crash();
         known.ledger = super::host::Ledger::default();
         known.removed = true;
+        known.forgot = true;
         known.engine.containers.clear();
         self.later(1_000, Event::Rejoin(host));
     }
@@ -188,10 +191,29 @@ impl World {
         let look = known.beat.is_multiple_of(20) && known.engine_up;
         self.later(BEAT_MS, Event::Beat { host, life });
         if look {
-            self.hosts[host].see_all();
-            return self.drive(host);
+            // The answer is on its way while other things happen.
+            let known = &self.hosts[host];
+            let (mark, listed) = (known.worker.mark(), known.engine.containers.clone());
+            let wait = if self.breaking { self.random.range(0, 400) } else { 1 };
+            self.later(wait, Event::Listed { host, life, mark, listed });
         }
         Ok(())
+    }
+
+    /// The engine has answered what containers there are; what happened meanwhile is not in it.
+    pub(super) fn listed(
+        &mut self,
+        host: usize,
+        life: u64,
+        mark: Mark,
+        listed: BTreeMap<TaskId, Container>,
+    ) -> Result<(), Broken> {
+        let known = &mut self.hosts[host];
+        if known.life != life || !known.up || !known.engine_up {
+            return Ok(());
+        }
+        known.worker.see_all(mark, listed);
+        self.drive(host)
     }
 
     fn send_reports(&mut self, host: usize) {
@@ -240,7 +262,10 @@ impl World {
         let (life, time) = (known.life, known.time(now));
         let planned = known.worker.plan(orders, time);
         known.pending.retain(|task, _| orders.tasks.contains_key(task));
-        for report in planned.reports {
+        let reports = planned.reports;
+        invariant::before_reports(self, host, &reports)?;
+        let known = &mut self.hosts[host];
+        for report in reports {
             known.pending.insert(report.task, (report, 0));
         }
         for effect in planned.effects {

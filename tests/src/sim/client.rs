@@ -91,7 +91,14 @@ impl World {
         if !self.admits(number) {
             return;
         }
-        if let Some((command, what)) = self.choose(&mut chance, wish) {
+        if let Some((mut command, mut what)) = self.choose(&mut chance, wish) {
+            if let Command::UpdateService { version, .. } | Command::UpdateNode { version, .. } =
+                &mut command
+                && chance.chance(5)
+            {
+                version.0 -= 1;
+                what.push_str(", by somebody who has not seen the last change");
+            }
             self.note_act(number, what);
             self.ask(command);
         }
@@ -347,11 +354,18 @@ fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
     let ports = if job { String::new() } else { ports };
     let cpus = if chance.chance(15) { 3_000_000_000u64 } else { 200_000_000 };
     let limited = !job && chance.chance(20);
-    let restart = pick(limited, r#","RestartPolicy":{"Condition":"any","MaxAttempts":3}"#);
+    let limited = pick(limited, r#","RestartPolicy":{"Condition":"any","MaxAttempts":3}"#);
+    let slow = pick(
+        !job && limited.is_empty() && chance.chance(15),
+        r#","RestartPolicy":{"Condition":"any","Delay":1500000000}"#,
+    );
+    let restart = limited + &slow;
     let placement = match chance.range(0, 100) {
         0..15 => r#","Placement":{"Constraints":["node.labels.zone==a"]}"#,
         15..25 => r#","Placement":{"Constraints":["node.role!=manager"]}"#,
         25..40 => r#","Placement":{"MaxReplicas":2}"#,
+        40..45 => r#","Placement":{"Constraints":["node.labels.zone!=a"]}"#,
+        45..50 => r#","Placement":{"Constraints":["node.role==worker","node.hostname!=w5"]}"#,
         _ => "",
     };
     // One with a published port and no network of its own is on the ingress network.

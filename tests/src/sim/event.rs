@@ -1,10 +1,10 @@
 //! What happens in a simulated cluster, and the queue that puts it in the order of time.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 
-use agent_core::worker::Step;
+use agent_core::worker::{Container, Mark, Step};
 use model::wire::session::{FromAgent, FromManager};
 use model::{TaskId, Timestamp};
 
@@ -46,6 +46,13 @@ pub(super) enum Event {
     Drive {
         host: usize,
         life: u64,
+    },
+    /// The engine's list of containers, as it was when it was asked for.
+    Listed {
+        host: usize,
+        life: u64,
+        mark: Mark,
+        listed: BTreeMap<TaskId, Container>,
     },
     StepEnds {
         host: usize,
@@ -97,7 +104,8 @@ impl Event {
             | Event::ToHost { host, .. }
             | Event::Beat { host, .. }
             | Event::Routed { host, .. }
-            | Event::Drive { host, .. } => Some(*host),
+            | Event::Drive { host, .. }
+            | Event::Listed { host, .. } => Some(*host),
             Event::Commit(_)
             | Event::Elect
             | Event::Work { .. }

@@ -122,8 +122,11 @@ impl World {
         self.hosts[host].crash();
         let wait = chance.range(50, 3_000);
         self.later(wait, Event::HostUp(host));
-        let ledger = &mut self.hosts[host].ledger;
-        let lost = match chance.range(0, 10) {
+        let known = &mut self.hosts[host];
+        let torn = chance.range(0, 10);
+        known.forgot |= torn < 2;
+        let ledger = &mut known.ledger;
+        let lost = match torn {
             0 => {
                 ledger.orders = None;
                 ", its orders are torn on disk"

@@ -76,6 +76,8 @@ pub struct Host {
     pub ahead: Millis,
     /// The cluster has removed the node; it asks to join again.
     pub removed: bool,
+    /// The agent has once started with less than it had known: its disk was torn or full.
+    pub forgot: bool,
 }
 
 impl Host {
@@ -121,6 +123,7 @@ impl Host {
             clock: Millis(0),
             ahead: Millis(0),
             removed: false,
+            forgot: false,
         }
     }
 
@@ -162,6 +165,7 @@ impl Host {
     pub fn restart(&mut self, now: Timestamp) {
         self.up = true;
         self.life += 1;
+        self.forgot |= self.disk_full;
         self.disk_full = false;
         self.ahead = self.clock;
         let ledger = std::mem::take(&mut self.ledger);

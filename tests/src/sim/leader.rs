@@ -182,6 +182,7 @@ impl World {
         let planned = plan(state, &leader.live, time, &mut leader.agenda, &Limits::default());
         leader.wake_at = planned.wake_at;
         leader.planned = planned.batches.len();
+        invariant::after_planning(self, &planned.batches)?;
         let quiet = planned.batches.is_empty();
         for batch in planned.batches {
             self.propose(batch, Origin::Planner);

@@ -324,6 +324,9 @@ impl World {
             Event::Beat { host, life } => return self.beat(host, life),
             Event::Routed { host, life, revision } => self.routed(host, life, revision),
             Event::Drive { host, life } => return self.wake_host(host, life),
+            Event::Listed { host, life, mark, listed } => {
+                return self.listed(host, life, mark, listed);
+            }
             Event::StepEnds { host, life, task, step, flight } => {
                 return self.step_ends(host, life, task, &step, flight);
             }

@@ -88,7 +88,11 @@ pub(super) fn check_start(world: &World, id: TaskId) -> Result<(), String> {
     if *term != world.managers.term {
         return Ok(());
     }
-    let (waited, least) = (world.now.since(*ended), promised(failures));
+    let template = state.service(task.service).and_then(|s| s.templates.get(&task.template));
+    let policy = template.and_then(|t| t.task.restart_policy.as_ref());
+    let delay = policy.and_then(|p| p.delay).map_or(Millis(0), Millis::from_nanos);
+    let waited = world.now.since(*ended);
+    let least = if failures == 0 { Millis(0) } else { promised(failures).max(delay) };
     if waited < least {
         return Err(format!(
             "task {id} was started {waited} after failure {failures} in a row, not {least}"

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use model::TaskState;
 use model::lifecycle::Desired;
 use model::object::{Rollout, RolloutKind, RolloutState, Service, Slot};
 use model::spec::Availability;
+use model::{Millis, TaskState, Timestamp};
 
 use super::super::world::World;
 use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "update-budget",
-    "an update or rollback works on at most as many slots at a time as its parallelism",
+    "an update or rollback works on at most as many slots at a time as its parallelism, its delay included",
 );
 
 pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
@@ -34,7 +34,8 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
             RolloutKind::Update => service.spec.effective_update(),
             RolloutKind::Rollback => service.spec.effective_rollback(),
         };
-        let away = under_way(state, service, rollout);
+        let delay = Millis::from_nanos(config.delay);
+        let away = under_way(state, service, rollout, delay, super::leader_time(world));
         // Tasks that leave a node have a budget of their own, of the same size.
         let moving = state.nodes().any(|n| n.spec.availability != Availability::Active);
         let most = if moving { config.parallelism * 2 } else { config.parallelism };
@@ -50,11 +51,13 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
     Ok(())
 }
 
-/// Slots whose old task this change has stopped, and whose new one has not run yet.
+/// Slots whose old task this change has stopped, and whose new one has not run for the delay yet.
 fn under_way(
     state: &orchestrator_core::State,
     service: &Service,
     rollout: &Rollout,
+    delay: Millis,
+    time: Timestamp,
 ) -> BTreeSet<Slot> {
     let (mut stopped, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for task in state.tasks_of(service.id) {
@@ -63,7 +66,12 @@ fn under_way(
             stopped.insert(task.slot);
         }
         let wanted = task.desired <= Desired::Running && !task.status.state.is_terminal();
-        let first_try = task.restarts.in_a_row == 0 && task.status.running_since.is_none();
+        let since = task.status.running_since;
+        let first_try = task.restarts.in_a_row == 0
+            && since.is_none_or(|since| {
+                // One that a change before this one began is not this one's to wait for.
+                since + delay > time && task.meta.created_at >= rollout.started_at
+            });
         if !old && wanted && first_try {
             waiting.insert(task.slot);
         }

@@ -30,10 +30,15 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// The node that could take a task which says that none can: judged by arithmetic of its own.
+/// A node that could take a task which says that none can.
 pub(super) fn could_take(state: &State, task: &Task) -> Option<NodeId> {
-    let service = state.service(task.service)?;
-    let template = service.templates.get(&task.template)?;
+    takers(state, task).first().copied()
+}
+
+/// The nodes that could take one more task like this: judged by arithmetic of its own.
+pub(super) fn takers(state: &State, task: &Task) -> Vec<NodeId> {
+    let Some(service) = state.service(task.service) else { return Vec::new() };
+    let Some(template) = service.templates.get(&task.template) else { return Vec::new() };
     let cpus = |t: &Task| {
         let service = state.service(t.service);
         let template = service.and_then(|s| s.templates.get(&t.template));
@@ -48,7 +53,7 @@ pub(super) fn could_take(state: &State, task: &Task) -> Option<NodeId> {
         .filter(|node| node.status.state == NodeState::Ready)
         .filter(|node| node.spec.availability == Availability::Active)
         .filter(|node| placement.is_none_or(|p| violated(p, node).is_none()))
-        .find(|node| {
+        .filter(|node| {
             let there: Vec<_> =
                 state.tasks_on(node.id).filter(|t| !t.status.state.is_terminal()).collect();
             let taken: i64 = there.iter().map(|t| cpus(t)).sum();
@@ -70,6 +75,7 @@ pub(super) fn could_take(state: &State, task: &Task) -> Option<NodeId> {
                 && !port_taken
         })
         .map(|node| node.id)
+        .collect()
 }
 
 /// Whether a task says that no node can take it.

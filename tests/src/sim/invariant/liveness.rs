@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use agent_core::worker::{Health, Phase};
 use model::lifecycle::Desired;
 use model::object::{NodeState, RolloutState, Service, Slot, Task};
-use model::spec::{Availability, ModeKind};
+use model::spec::{Availability, ModeKind, ServiceSpec};
 use model::{NodeId, TaskState};
 use orchestrator_core::State;
 
@@ -101,6 +102,9 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
                 t.status.state == TaskState::Complete && t.job_iteration == iteration
             };
             let done = state.tasks_of(service.id).filter(done).count() as u64;
+            if done > total {
+                return Err(format!("{done} completed, of {total}"));
+            }
             let stuck = !tasks.is_empty() && tasks.iter().all(|t| has_no_node(t));
             if done < total && !stuck {
                 return Err(format!("{done} of {total} completed"));
@@ -126,6 +130,12 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
         }
         let host = task.node.and_then(|node| world.by_node.get(&node));
         let runs = host.is_some_and(|at| world.hosts[*at].engine.runs(task.id));
+        let phase = host.and_then(|at| world.hosts[*at].engine.containers.get(&task.id));
+        if let Some(Phase::Running { health: Health::Unhealthy { .. }, .. }) =
+            phase.map(|container| &container.phase)
+        {
+            return Err(format!("task {} is ill and runs on", task.id));
+        }
         if task.status.state != TaskState::Running || !runs {
             return Err(format!(
                 "task {} in {:?} is {}, wanted {:?}, waits for {:?}, its process {}: {} {}",
@@ -139,6 +149,17 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
                 task.status.error
             ));
         }
+    }
+    let image = |spec: &ServiceSpec| {
+        spec.task_template.container_spec.as_ref().map_or(String::new(), |c| c.image.clone())
+    };
+    let outdated = |t: &&&Arc<Task>| {
+        let host = t.node.and_then(|node| world.by_node.get(&node));
+        let made_from = host.map(|at| world.hosts[*at].engine.recipe(t.id).image);
+        t.template == service.template && made_from.is_some_and(|i| i != image(&service.spec))
+    };
+    if let Some(task) = tasks.iter().filter(|t| !has_no_node(t)).find(outdated) {
+        return Err(format!("task {} runs another image than {}", task.id, image(&service.spec)));
     }
     // A change leaves out a global service's task on a paused node until that takes tasks again,
     // also one that ended and is not started any more.

@@ -3,27 +3,35 @@
 //! Cheap looks are taken after every event that could break what they look at; those that read the
 //! whole state, now and then.
 
+mod addresses;
 mod back_off;
+mod beside;
 mod budget;
 mod dirty;
 mod drained;
 mod explains;
 mod fence;
 mod given_up;
+mod gives_up;
+mod jobs;
 mod leak;
 mod liveness;
 mod names;
 mod one_holder;
 mod one_live;
+mod orders;
 mod placed;
 mod progress;
 mod projected;
 mod quiet;
 mod ranks;
 mod replicas;
+mod reports;
 mod routes;
 mod secrets;
+mod told;
 mod writes;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,9 +40,10 @@ use agent_core::worker::Step;
 use model::lifecycle::Desired;
 use model::object::Task;
 use model::wire::orders::Fence;
+use model::wire::session::TaskReport;
 use model::{TaskId, TaskState, Timestamp};
-use orchestrator_core::Entry;
 use orchestrator_core::command::{Applied, Command, ObjectRef};
+use orchestrator_core::{Batch, Entry};
 
 use super::world::{Broken, World};
 
@@ -44,27 +53,35 @@ pub(super) use quiet::may_go_on;
 
 /// Every invariant: its id and what it says.
 pub const INVARIANTS: &[(&str, &str)] = &[
+    addresses::SAYS,
     back_off::SAYS,
+    beside::SAYS,
     budget::SAYS,
     dirty::SAYS,
     drained::SAYS,
     explains::SAYS,
     fence::SAYS,
     given_up::SAYS,
+    gives_up::SAYS,
+    jobs::SAYS,
     leak::SAYS,
     liveness::SAYS,
     names::SAYS,
     one_holder::SAYS,
     one_live::SAYS,
+    orders::SAYS,
     placed::SAYS,
     progress::SAYS,
     projected::SAYS,
     quiet::SAYS,
     ranks::SAYS,
     replicas::SAYS,
+    reports::SAYS,
     routes::SAYS,
     secrets::SAYS,
+    told::SAYS,
     writes::SAYS,
+    written::SAYS,
 ];
 
 /// What the invariants remember between two looks.
@@ -83,6 +100,10 @@ pub struct Watch {
     refused: u32,
     back_off: back_off::Ends,
     routes: routes::Stale,
+    addresses: addresses::Sizes,
+    failing: gives_up::Failing,
+    started: reports::Started,
+    written: written::Known,
 }
 
 /// A task as it was after the entry that changed it last.
@@ -109,11 +130,15 @@ pub(super) fn after_entry(
     applied: &Applied,
 ) -> Result<(), Broken> {
     named(progress::SAYS, progress::check(world, entry, applied))?;
+    named(written::SAYS, written::check(world, entry, applied))?;
     let moves = moves(world, applied);
     named(ranks::SAYS, ranks::check(&moves))?;
     named(placed::SAYS, placed::check(world, &moves))?;
     named(budget::SAYS, budget::check(world, &moves))?;
+    named(beside::SAYS, beside::check(world, &moves))?;
     named(back_off::SAYS, back_off::check(world, &moves))?;
+    named(jobs::SAYS, jobs::check(world, &moves))?;
+    named(gives_up::SAYS, gives_up::check(world, &moves))?;
     world.watch.entries += 1;
     // A look at everything costs what everything is.
     let tasks = world.managers.newest().tasks().len();
@@ -121,6 +146,7 @@ pub(super) fn after_entry(
         world.watch.entries = 0;
         named(one_holder::SAYS, one_holder::check(world))?;
         named(explains::SAYS, explains::check(world))?;
+        named(addresses::SAYS, addresses::check(world))?;
         named(writes::SAYS, writes::check(world))?;
     }
     Ok(())
@@ -150,6 +176,7 @@ pub(super) fn after_handing_out(world: &mut World) -> Result<(), Broken> {
     world.watch.handed_out += 1;
     if world.watch.handed_out.is_multiple_of(32) {
         named(projected::SAYS, projected::check(world))?;
+        named(orders::SAYS, orders::check_one(world))?;
     }
     Ok(())
 }
@@ -161,6 +188,11 @@ pub(super) fn after_an_empty_plan(world: &mut World) -> Result<(), Broken> {
         named(dirty::SAYS, dirty::check(world))?;
     }
     Ok(())
+}
+
+/// Looks at what the planner proposes.
+pub(super) fn after_planning(world: &World, batches: &[Batch]) -> Result<(), Broken> {
+    named(given_up::SAYS, given_up::check_plan(world, batches))
 }
 
 /// Looks now and then: whenever users ask for something or something breaks.
@@ -180,7 +212,8 @@ pub(super) fn after_orders(
 }
 
 /// Looks when a container's process has started.
-pub(super) fn after_start(world: &World, host: usize, task: TaskId) -> Result<(), Broken> {
+pub(super) fn after_start(world: &mut World, host: usize, task: TaskId) -> Result<(), Broken> {
+    named(reports::SAYS, reports::check_start(world, host, task))?;
     named(one_live::SAYS, one_live::check(world, host, task))?;
     named(back_off::SAYS, back_off::check_start(world, task))
 }
@@ -197,7 +230,17 @@ pub(super) fn before_step(
     task: TaskId,
     step: &Step,
 ) -> Result<(), Broken> {
+    named(told::SAYS, told::check(world, host, task, step))?;
     named(drained::SAYS, drained::check(world, host, task, step))
+}
+
+/// Looks at what an agent has to say.
+pub(super) fn before_reports(
+    world: &World,
+    host: usize,
+    reports: &[TaskReport],
+) -> Result<(), Broken> {
+    named(reports::SAYS, reports::check(world, host, reports))
 }
 
 /// Looks while nothing breaks: a leader that is idle must have nothing to do.

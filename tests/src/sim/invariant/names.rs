@@ -6,16 +6,20 @@ use std::net::Ipv4Addr;
 use agent_core::net::local::{Asker, LocalContainer};
 use agent_core::net::names::{Found, Names, Vips};
 use agent_core::net::routes::Routes;
+use agent_core::net::vip;
 use model::lifecycle::Desired;
 use model::object::Service;
-use model::{TaskId, TaskState};
+use model::wire::orders::Orders;
+use model::{NetworkId, TaskId, TaskState};
 
 use super::super::host::Host;
 use super::super::world::World;
+use super::orders as told;
 
 pub(super) const SAYS: (&str, &str) = (
     "names-are-true",
-    "in peace, DNS and published ports of every node name exactly the tasks that run",
+    "in peace, DNS, virtual addresses and published ports of every node lead to exactly the tasks that \
+     run, and it knows where every address is",
 );
 
 pub(super) fn check(world: &World) -> Result<(), String> {
@@ -24,6 +28,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         let Some(orders) = &host.orders else { return Err(format!("{} has no orders", host.name)) };
         let local = containers(host);
         let (names, routes) = (Names::new(orders, &local), Routes::new(orders, &local));
+        told::check(state, host.node, orders)?;
         for service in state.services() {
             let running: Vec<_> = state
                 .tasks_of(service.id)
@@ -45,10 +50,33 @@ pub(super) fn check(world: &World) -> Result<(), String> {
                 if found != expected {
                     return Err(format!("{}: {asked} is {found:?}, not {expected:?}", host.name));
                 }
+                virtual_address(host, orders, &names, service, *network, &expected)?;
             }
             let running: BTreeSet<TaskId> = running.iter().map(|t| t.id).collect();
             ports(host, &routes, service, &running)?;
         }
+    }
+    Ok(())
+}
+
+/// A service's name is its virtual address, which leads to its tasks.
+fn virtual_address(
+    host: &Host,
+    orders: &Orders,
+    names: &Names,
+    service: &Service,
+    network: NetworkId,
+    expected: &BTreeSet<Ipv4Addr>,
+) -> Result<(), String> {
+    let asker = Asker { networks: vec![network], nameservers: Vec::new() };
+    let (name, vip) = (&service.spec.name, service.endpoint.vips.get(&network).copied());
+    let found = names.find(&asker, Vips::Work, name);
+    if found != Found::Addresses(vip.into_iter().collect()) {
+        return Err(format!("{}: {name} is {found:?}, not {vip:?}", host.name));
+    }
+    let behind = vip.and_then(|vip| vip::table(orders, &asker).services.remove(&vip));
+    if behind.as_ref() != Some(expected) {
+        return Err(format!("{}: {name} leads to {behind:?}, not {expected:?}", host.name));
     }
     Ok(())
 }
@@ -72,6 +100,10 @@ fn ports(
         let at = routes.ports.iter().find(|(published, _)| published.port == port.published_port);
         let targets: BTreeSet<TaskId> =
             at.into_iter().flat_map(|(_, port)| port.targets.iter().map(|t| t.task)).collect();
+        let inside = at.into_iter().flat_map(|(_, port)| port.targets.iter().map(|t| t.port));
+        if let Some(other) = inside.into_iter().find(|inside| *inside != port.target_port) {
+            return Err(format!("{}: a port leads to {other}, not {port:?}", host.name));
+        }
         if targets != *running {
             return Err(format!(
                 "{}: port {} leads to {targets:?}, not {running:?}",

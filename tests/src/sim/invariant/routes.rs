@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use agent_core::net::routes::{Place, Routes};
 use model::{Millis, TaskId, Timestamp};
 
+use super::super::host::Host;
 use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
@@ -25,6 +27,19 @@ pub(super) struct Stale {
     looked: BTreeMap<usize, Timestamp>,
 }
 
+/// Published ports lead to nodes that the host was told are alive.
+fn dead_ends(host: &Host) -> Result<(), String> {
+    let Some(orders) = &host.orders else { return Ok(()) };
+    let routes = Routes::new(orders, &[]);
+    for target in routes.ports.values().flat_map(|port| &port.targets) {
+        let Place::Node { node, .. } = target.place else { continue };
+        if orders.peers.get(&node).is_none_or(|peer| !peer.alive) {
+            return Err(format!("{} routes to task {} on a dead node", host.name, target.task));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
     let now = world.now;
     let watch = &mut world.watch.routes;
@@ -44,6 +59,7 @@ pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
             }
         }
     }
+    dead_ends(&world.hosts[host])?;
     watch.since.retain(|(at, task), _| *at != host || stale.contains(task));
     for task in stale {
         let since = *watch.since.entry((host, task)).or_insert(now);

@@ -1,0 +1,114 @@
+//! What a node is told is what the state says, judged without the words that make orders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use model::lifecycle::Desired;
+use model::object::{NodeState, Task};
+use model::wire::orders::Orders;
+use model::{NodeId, TaskId, TaskState};
+use orchestrator_core::State;
+
+use super::super::world::World;
+
+pub(super) const SAYS: (&str, &str) = (
+    "orders-are-true",
+    "a node is told its tasks, every other node and address, and of services those tasks that serve",
+);
+
+/// Looks at what the leader thinks that one node, in turn, has been told.
+pub(super) fn check_one(world: &World) -> Result<(), String> {
+    let Some((leader, state)) = world.managers.leading() else { return Ok(()) };
+    if leader.sessions.is_empty() || !leader.unseen.is_empty() {
+        return Ok(());
+    }
+    let turn = usize::try_from(world.watch.handed_out / 32).unwrap_or(0) % leader.sessions.len();
+    let Some(node) = leader.sessions.keys().nth(turn) else { return Ok(()) };
+    leader.projector.orders(*node).map_or(Ok(()), |told| check(state, *node, told))
+}
+
+pub(super) fn check(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
+    let Some(node) = state.node(own) else { return Ok(()) };
+    let name = &node.description.hostname;
+    let here: BTreeSet<TaskId> =
+        state.tasks().filter(|t| t.node == Some(own)).map(|t| t.id).collect();
+    if !orders.tasks.keys().eq(here.iter()) {
+        return Err(format!("{name} was told of {:?}, it has {here:?}", orders.tasks.keys()));
+    }
+    for order in orders.tasks.values() {
+        let task = state.task(order.id).filter(|t| !t.status.state.is_terminal());
+        if task.is_some_and(|t| t.desired != order.desired || t.attachments != order.attachments) {
+            return Err(format!("{name} was told {order:?}"));
+        }
+        let lost = state.task(order.id).is_some_and(|t| t.status.state == TaskState::Orphaned);
+        if lost && order.desired != Desired::Remove {
+            return Err(format!("{name} is to keep task {}, which was given up", order.id));
+        }
+    }
+    peers(state, own, orders).map_err(|why| format!("{name}: {why}"))?;
+    addresses(state, own, orders).map_err(|why| format!("{name}: {why}"))?;
+    services(state, orders).map_err(|why| format!("{name}: {why}"))
+}
+
+fn peers(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
+    let others: BTreeSet<NodeId> = state.nodes().map(|n| n.id).filter(|id| *id != own).collect();
+    if !orders.peers.keys().eq(others.iter()) {
+        return Err("it knows other nodes than there are".to_owned());
+    }
+    let wrong = orders.peers.iter().find(|(id, peer)| {
+        state.node(**id).is_some_and(|node| {
+            let away = matches!(node.status.state, NodeState::Down | NodeState::Disconnected);
+            node.description.address != peer.address || peer.alive == away
+        })
+    });
+    match wrong {
+        Some((id, peer)) => Err(format!("it was told of node {id}: {peer:?}")),
+        None => Ok(()),
+    }
+}
+
+/// Where the addresses are of every network that the node is on.
+fn addresses(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
+    let present = |task: &&std::sync::Arc<Task>| !task.status.state.is_terminal();
+    for (id, network) in &orders.networks {
+        let elsewhere =
+            state.tasks().filter(present).filter(|t| t.node.is_some_and(|node| node != own));
+        let expected: BTreeMap<Ipv4Addr, NodeId> = elsewhere
+            .flat_map(|t| t.attachments.iter().map(|a| (a.network, a.address, t.node)))
+            .filter_map(|(network, address, node)| (network == *id).then_some((address, node?)))
+            .collect();
+        if network.remote != expected {
+            let (is, name) = (&network.remote, &network.name);
+            return Err(format!("it was told {is:?} of {name}, not {expected:?}"));
+        }
+    }
+    let needed = state.tasks().filter(present).filter(|t| t.node == Some(own));
+    let mut needed = needed.flat_map(|t| t.attachments.iter().map(|a| a.network));
+    match needed.find(|id| !orders.networks.contains_key(id)) {
+        Some(network) => Err(format!("it was not told of network {network}")),
+        None => Ok(()),
+    }
+}
+
+fn services(state: &State, orders: &Orders) -> Result<(), String> {
+    for service in state.services().filter(|s| s.removed.is_none()) {
+        let publishes = service.endpoint.ports.iter().any(|p| !p.publish_mode.is_host());
+        let near = service.endpoint.vips.keys().any(|id| orders.networks.contains_key(id));
+        let Some(told) = orders.services.get(&service.id) else {
+            if publishes || near {
+                return Err(format!("it was not told of service {}", service.spec.name));
+            }
+            continue;
+        };
+        let serve = |t: &&std::sync::Arc<Task>| {
+            t.status.state == TaskState::Running && t.desired <= Desired::Running
+        };
+        let serving: BTreeSet<TaskId> =
+            state.tasks_of(service.id).filter(serve).map(|t| t.id).collect();
+        if !told.backends.keys().eq(serving.iter()) {
+            let (name, is) = (&service.spec.name, told.backends.keys());
+            return Err(format!("it was told that {name} is {is:?}, not {serving:?}"));
+        }
+    }
+    Ok(())
+}
