@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Fuzzes the Compose reader with libFuzzer on the stable compiler: scripts/fuzz.sh [TARGET] [SECONDS]
+# Fuzzes with libFuzzer on the stable compiler: scripts/fuzz.sh [TARGET|all] [SECONDS each]
 #
-# TARGET is compose, convert or dotenv. Without cargo-fuzz and a nightly compiler: the coverage that
-# libFuzzer needs is asked of LLVM directly. Findings are left in fuzz/artifacts.
+# TARGET is one of fuzz/fuzz_targets. Without cargo-fuzz and a nightly compiler: the coverage that
+# libFuzzer needs is asked of LLVM directly. Findings are left in fuzz/artifacts; with `all`, the next
+# target is run also after one.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 target=${1:-compose}
@@ -13,7 +14,19 @@ for option in level=4 inline-8bit-counters pc-table trace-compares; do
     coverage+=" -Cllvm-args=-sanitizer-coverage-$option"
 done
 RUSTFLAGS="$coverage" cargo build --release --target "$host" --target-dir ../target/fuzz
-mkdir -p artifacts ../target/fuzz/found
-exec nice "../target/fuzz/$host/release/$target" -artifact_prefix=artifacts/ -max_len=6000 \
-    -timeout=30 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 \
-    ../target/fuzz/found "corpus/$target"
+if [ "$target" = all ]; then
+    mapfile -t targets < <(basename -s .rs -a fuzz_targets/*.rs)
+else
+    targets=("$target")
+fi
+status=0
+for name in "${targets[@]}"; do
+    # What it finds of use goes to the first folder, what it begins with is in the second.
+    found="../target/fuzz/found/$name"
+    mkdir -p artifacts "$found" "corpus/$name"
+    echo "== $name"
+    nice "../target/fuzz/$host/release/$name" -artifact_prefix="artifacts/$name-" -max_len=6000 \
+        -timeout=30 -rss_limit_mb=2048 -max_total_time="$seconds" -print_final_stats=1 \
+        "$found" "corpus/$name" || status=1
+done
+exit "$status"

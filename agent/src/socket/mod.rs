@@ -8,7 +8,7 @@
 mod merge;
 mod pass;
 mod reply;
-mod route;
+pub mod route;
 mod tcp;
 
 use std::io;
