@@ -118,3 +118,23 @@ fn key(passphrase: &str, salt: &[u8], rounds: u32) -> LessSafeKey {
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt, passphrase.as_bytes(), &mut key);
     LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, &key).expect("the key has its length"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_passphrase_opens_and_nothing_can_be_changed() {
+        let sealed = seal(b"the cluster", "horse").expect("random numbers");
+        assert!(is_sealed(&sealed) && !sealed.windows(7).any(|w| w == b"cluster"));
+        assert_eq!(open(&sealed, "horse").as_deref(), Ok(&b"the cluster"[..]));
+        assert_eq!(open(&sealed, "house"), Err(OpenError::Wrong));
+        let mut changed = sealed.clone();
+        *changed.last_mut().expect("not empty") ^= 1;
+        assert_eq!(open(&changed, "horse"), Err(OpenError::Wrong));
+        let fewer = String::from_utf8_lossy(&sealed[..60]).replace("600000", "600001");
+        changed = [fewer.as_bytes(), &sealed[60..]].concat();
+        assert_eq!(open(&changed, "horse"), Err(OpenError::Wrong));
+        assert_eq!(open(b"{\"sealed\":2}\n", "horse"), Err(OpenError::Unknown));
+    }
+}

@@ -256,3 +256,143 @@ impl<'a> Spread<'a> {
 fn total(draft: &Draft<'_>, spot: &Spot<'_>) -> u32 {
     draft.used(spot.node.id).tasks.saturating_sub(draft.going(spot.node.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Millis;
+    use model::spec::Availability;
+
+    use super::*;
+    use crate::command::Command;
+    use crate::test_kit::{SECOND, World, web};
+
+    fn service(name: &str, replicas: u64, more: &str) -> String {
+        format!(
+            r#"{{"Name":"{name}","TaskTemplate":{{"ContainerSpec":{{"Image":"web:1"{more}}}}},
+                "Mode":{{"Replicated":{{"Replicas":{replicas}}}}}}}"#
+        )
+    }
+
+    /// Everything on `m1`, then `w1` and `w2` take tasks as well.
+    fn crowded(services: &[String]) -> World {
+        let mut world = World::with_workers(2);
+        for node in ["w1", "w2"] {
+            world.edit_node(node, |spec| spec.availability = Availability::Pause);
+        }
+        for spec in services {
+            world.create(spec);
+        }
+        world.settle();
+        world.advance(Millis::from_secs(10));
+        for node in ["w1", "w2"] {
+            world.edit_node(node, |spec| spec.availability = Availability::Active);
+        }
+        world.settle();
+        world
+    }
+
+    fn mark(world: &mut World) -> usize {
+        let found = rebalance(&world.state, &BTreeSet::new());
+        let tasks: Vec<TaskId> = found.moves.iter().map(|m| m.task).collect();
+        world.client(Command::MoveTasks { tasks: tasks.clone() }).expect("taken");
+        tasks.len()
+    }
+
+    /// The smallest number of running tasks that was seen on the way.
+    fn let_it_happen(world: &mut World, service: &str) -> usize {
+        let mut least = world.slots(service).len();
+        for _ in 0..600 {
+            world.round();
+            least = least.min(world.slots(service).len());
+            world.now = world.now + Millis(50);
+        }
+        world.settle();
+        least
+    }
+
+    #[test]
+    fn a_service_is_spread_over_the_nodes_that_came_back_a_few_tasks_at_a_time() {
+        let mut world = crowded(&[web(9)]);
+        assert_eq!(world.spread("web"), [9]);
+        assert_eq!(mark(&mut world), 6);
+        let least = let_it_happen(&mut world, "web");
+        assert!(least >= 6, "a third at most is away: {least}");
+        assert_eq!(world.spread("web"), [3, 3, 3]);
+        assert_eq!(rebalance(&world.state, &BTreeSet::new()), Rebalance::default());
+    }
+
+    #[test]
+    fn parallelism_bounds_a_move_and_start_first_keeps_every_slot_served() {
+        let mut world = crowded(&[web(6)]);
+        world.update("web", |spec| {
+            let config = spec.update_config.get_or_insert_default();
+            config.parallelism = 1;
+            config.order = "start-first".to_owned();
+        });
+        world.settle();
+        assert_eq!(mark(&mut world), 4);
+        let least = let_it_happen(&mut world, "web");
+        assert_eq!((least, world.spread("web")), (6, vec![2, 2, 2]));
+    }
+
+    #[test]
+    fn many_services_of_one_task_are_spread_by_the_nodes_numbers() {
+        let names: Vec<String> = (0..6).map(|i| format!("s{i}")).collect();
+        let specs: Vec<String> = names.iter().map(|name| service(name, 1, "")).collect();
+        let mut world = crowded(&specs);
+        assert_eq!(mark(&mut world), 4);
+        let_it_happen(&mut world, "s0");
+        let on = |world: &World, node: &str| world.state.node_use(world.node(node)).tasks;
+        assert_eq!(["m1", "w1", "w2"].map(|node| on(&world, node)), [2, 2, 2]);
+        assert_eq!(mark(&mut world), 0, "there is nothing left to move");
+    }
+
+    #[test]
+    fn what_is_even_stays_and_an_odd_task_is_no_reason() {
+        let mut world = World::with_workers(2);
+        world.create(&web(7));
+        world.settle();
+        assert_eq!(rebalance(&world.state, &BTreeSet::new()), Rebalance::default());
+    }
+
+    #[test]
+    fn preferences_are_evened_out_first() {
+        let mut world = World::with_workers(2);
+        for (node, zone) in [("m1", "a"), ("w1", "a"), ("w2", "b")] {
+            world.edit_node(node, |spec| {
+                spec.labels.insert("zone".to_owned(), zone.to_owned());
+            });
+        }
+        world.edit_node("w2", |spec| spec.availability = Availability::Pause);
+        let id = world.create(
+            r#"{"Name":"web","Mode":{"Replicated":{"Replicas":4}},"TaskTemplate":{
+                "ContainerSpec":{"Image":"web:1"},
+                "Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}}}"#,
+        );
+        world.settle();
+        world.edit_node("w2", |spec| spec.availability = Availability::Active);
+        world.settle();
+        let found = rebalance(&world.state, &BTreeSet::from([id]));
+        assert_eq!(found.moves.len(), 2);
+        assert!(found.moves.iter().all(|m| m.to == world.node("w2")));
+        mark(&mut world);
+        let_it_happen(&mut world, "web");
+        assert_eq!(world.spread("web"), [1, 1, 2]);
+    }
+
+    #[test]
+    fn services_with_volumes_and_services_that_change_are_left_and_named() {
+        let mounts = r#","Mounts":[{"Type":"volume","Source":"data","Target":"/data"}]"#;
+        let mut world = crowded(&[service("db", 4, mounts), web(4)]);
+        let db = world.state.service_named("db").expect("there").id;
+        world.update("web", |spec| spec.task_template.force_update += 1);
+        let web = world.state.service_named("web").expect("there").id;
+        let found = rebalance(&world.state, &BTreeSet::new());
+        let left = BTreeMap::from([(db, Left::HasVolumes), (web, Left::Changing)]);
+        assert_eq!(found, Rebalance { moves: Vec::new(), left });
+        let found = rebalance(&world.state, &BTreeSet::from([db]));
+        // Two for its own spread, the third because m1 still has the most tasks of all nodes.
+        assert_eq!(found.moves.len(), 3, "it was asked for by name");
+        world.advance(SECOND);
+    }
+}

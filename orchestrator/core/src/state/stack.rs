@@ -99,3 +99,74 @@ fn kept(revisions: &[Arc<StackRevision>]) -> usize {
     };
     revisions.iter().rev().take(REVISIONS).take_while(fits).count().max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::object::Revision;
+    use model::spec::{ConfigSpec, SecretSpec};
+
+    use super::*;
+    use crate::command::{Batch, Command, Entry};
+    use crate::test_kit::World;
+
+    fn record(state: &mut State, name: &str, number: u64, request: StackRequest) -> bool {
+        let command = Command::RecordStack {
+            name: name.to_owned(),
+            number,
+            at: None,
+            rollback_to: None,
+            request: Box::new(request),
+        };
+        let revision = Revision(state.revision().0 + 1);
+        let batch = Batch { commands: vec![command], base: None };
+        let entry = Entry { at: Timestamp(revision.0), batch };
+        state.apply(revision, &entry).responses[0].is_ok()
+    }
+
+    fn numbers(state: &State, name: &str) -> Vec<u64> {
+        let kept = state.stack(name).map(|s| s.revisions.clone()).unwrap_or_default();
+        kept.iter().map(|r| r.number).collect()
+    }
+
+    #[test]
+    fn the_newest_revisions_are_kept_without_the_values_of_secrets() {
+        let mut state = World::with_workers(0).state;
+        let secret =
+            SecretSpec { name: "pw".into(), data: "aHVudGVy".into(), ..SecretSpec::default() };
+        for number in 1..=25 {
+            let request = StackRequest { secrets: vec![secret.clone()], ..StackRequest::default() };
+            assert!(record(&mut state, "shop", number, request));
+        }
+        assert_eq!(numbers(&state, "shop"), (6..=25).collect::<Vec<u64>>());
+        let text = String::from_utf8(state.to_bytes()).expect("JSON");
+        assert!(!text.contains("aHVudGVy"));
+        assert_eq!(State::from_bytes(text.as_bytes()).expect("a snapshot"), state);
+        assert!(!record(&mut state, "shop", 25, StackRequest::default()), "it is not the next");
+    }
+
+    #[test]
+    fn large_revisions_push_older_ones_out_and_the_newest_always_stays() {
+        let mut state = World::with_workers(0).state;
+        let of_size = |size: usize| {
+            let config =
+                ConfigSpec { name: "c".into(), data: "x".repeat(size), ..ConfigSpec::default() };
+            StackRequest { configs: vec![config], ..StackRequest::default() }
+        };
+        for number in 1..=5 {
+            record(&mut state, "shop", number, of_size(900 << 10));
+        }
+        assert_eq!(numbers(&state, "shop"), [4, 5]);
+        record(&mut state, "shop", 6, of_size(3 << 20));
+        assert_eq!(numbers(&state, "shop"), [6]);
+    }
+
+    #[test]
+    fn of_stacks_that_are_gone_the_last_are_kept() {
+        let mut state = World::with_workers(0).state;
+        for stack in 0..30 {
+            record(&mut state, &format!("s{stack:02}"), 1, StackRequest::default());
+        }
+        let names: Vec<&str> = state.stacks().map(|s| s.name.as_str()).collect();
+        assert_eq!((names.len(), names[0]), (GONE, "s10"));
+    }
+}
