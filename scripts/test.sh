@@ -55,14 +55,15 @@ web() {
 step "web pages" web
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
-step "programs" cargo build --workspace --bins --quiet
+# With the tests, so that both are built of the same dependencies, once.
+step "programs" cargo build --workspace --bins --tests --quiet
 step "simulator: build" cargo build --release -p cluster-tests --bin sim --quiet
 sim=target/x86_64-unknown-linux-gnu/release/sim
 step "simulator: past failures" "$sim" --file tests/seeds.txt
 step "simulator: 2,000 seeds" "$sim" --from 1 --seeds 2000 --seconds 25 --jobs "$(nproc)"
 step "simulator: replay" "$sim" --from 1 --seeds 20 --seconds 25 --twice --jobs "$(nproc)"
 suite "everything but real hosts" cargo test --workspace --no-fail-fast -- --skip on_real_hosts
-suite "real hosts" cargo test -p cluster-tests --no-fail-fast -- --test-threads=1 on_real_hosts
+suite "real hosts" cargo test --workspace --no-fail-fast -- --test-threads=1 on_real_hosts
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
