@@ -187,6 +187,11 @@ async fn an_engine_that_goes_away_and_comes_back_loses_no_container() {
     host.order(&[pinned(1, Desired::Running)]);
     host.until(1, TaskState::Running).await;
     serving.cancel();
+    // It may take another request before it is really away.
+    let socket = home.path().join("engine.sock");
+    while tokio::net::UnixStream::connect(&socket).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
     host.order(&[pinned(1, Desired::Running), pinned(2, Desired::Running)]);
     host.until(2, TaskState::Accepted).await;
     engine.serve();
