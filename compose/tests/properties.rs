@@ -4,6 +4,8 @@
 //! `SWARMCTL_CORPUS` lets it start from real files as well; a finding prints the text that made it.
 //! The folder `fuzz` has the same as targets for cargo-fuzz.
 
+mod dice;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use compose::quantity::words;
 use compose::source::SourceId;
 use compose::yaml::parse::parse_quickly;
 use compose::{Input, InputFile, Loaded, MemoryReader, Problems, Severity, load, normalise};
+use dice::Dice;
 use proptest::prelude::*;
 
 const SEEDS: [&str; 3] = [
@@ -122,17 +125,6 @@ const FOUND: [&str; 6] = [
 fn what_was_found_reads_back() {
     for line in FOUND {
         judge(&format!("services:\n  s:\n    image: i\n    {line}\n"));
-    }
-}
-
-/// A small generator of numbers: the walk must be the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
     }
 }
 

@@ -18,12 +18,12 @@ use model::wire::start::{CA_CERT, DATA_PATH_PORT, MANAGER_FOLDER, NODE_CERT, NOD
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Bootstrap, Command, Entry, JoinNode, first_node};
 use tokio::net::UnixListener;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ca::{Authority, CaError, NODE_LIFETIME, Subject, new_request, new_root, new_secrets};
-use crate::lock;
-use crate::log::seal::{SecretKey, is_locked, random, write_secret};
+use crate::lock::{self, Unlocked};
+use crate::log::seal::{DATA_KEY, is_locked, random, write_secret};
 use crate::log::{self, Log, OpenError, ProposeError, Timing, clock};
 use crate::transport::{
     Entrance, Identity, IdentityError, Paths, Pool, ServeError, Server, admission, anybody,
@@ -32,9 +32,6 @@ use crate::transport::{
 
 /// How often the certificate's files are looked at.
 const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(30);
-
-/// The data key of the log, in the manager's folder.
-const DATA_KEY: &str = "data-key.json";
 
 /// How long a new cluster may take until its first entry is written.
 const FIRST_ENTRY: Duration = Duration::from_secs(20);
@@ -102,8 +99,7 @@ pub struct Manager {
     settings: Settings,
     server: Server,
     /// What opened the data key, and who gave it.
-    unlock: Option<SecretKey>,
-    unlocker: Option<oneshot::Sender<()>>,
+    unlocked: Option<Unlocked>,
 }
 
 impl Manager {
@@ -137,13 +133,12 @@ impl Manager {
         let identity = watch::Sender::new(Arc::new(identity));
         let folder = settings.data_dir.join(MANAGER_FOLDER);
         let key_file = folder.join(DATA_KEY);
-        let (unlock, unlocker) = if is_locked(&key_file).map_err(OpenError::from)? {
+        let unlocked = if is_locked(&key_file).map_err(OpenError::from)? {
             let socket = listen_local(&settings.api_socket)?;
             let in_file = |source| StartError::File { path: settings.api_socket.clone(), source };
-            let given = lock::wait(socket, &key_file, subject.node).await.map_err(in_file)?;
-            (Some(given.key), Some(given.told))
+            Some(lock::wait(socket, &key_file, subject.node).await.map_err(in_file)?)
         } else {
-            (None, None)
+            None
         };
         // Before the log is opened: a port in use must not cost more than this message.
         let server = Server::bind(settings.listen).await?;
@@ -154,7 +149,7 @@ impl Manager {
             folder: folder.clone(),
             timing: settings.timing,
             snapshot_every: settings.snapshot_every,
-            unlock: unlock.clone(),
+            unlock: unlocked.as_ref().map(|unlocked| unlocked.key.clone()),
             alone,
         };
         let log = Log::open(config, pool.clone()).await?;
@@ -163,7 +158,7 @@ impl Manager {
             tracing::info!(node = %subject.node, "waiting for the leader to add this manager");
         }
         let stop = CancellationToken::new();
-        Ok(Manager { log, pool, stop, identity, settings, server, unlock, unlocker })
+        Ok(Manager { log, pool, stop, identity, settings, server, unlocked })
     }
 
     /// This host's node.
@@ -198,16 +193,17 @@ impl Manager {
             self.identity,
             closing.clone(),
         ));
+        let (key, told) = self.unlocked.map(|unlocked| (unlocked.key, unlocked.told)).unzip();
         let lock = tokio::spawn(lock::follow(
             self.log.clone(),
             self.settings.data_dir.join(MANAGER_FOLDER).join(DATA_KEY),
-            self.unlock,
+            key,
             closing.clone(),
         ));
         tracing::info!(listen = %self.settings.listen, node = %self.log.node(), "serving");
-        if let Some(unlocker) = self.unlocker {
+        if let Some(told) = told {
             // Whoever gave the key may have gone.
-            let _ = unlocker.send(());
+            let _ = told.send(());
         }
         let planned = tokio::select! {
             () = self.stop.cancelled() => true,

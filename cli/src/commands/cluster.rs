@@ -125,16 +125,16 @@ struct JoinRequest<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Swarm {
-    version: SwarmVersion,
-    spec: serde_json::Value,
+pub(super) struct Swarm {
+    pub(super) version: SwarmVersion,
+    pub(super) spec: serde_json::Value,
     join_tokens: JoinTokens,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct SwarmVersion {
-    index: u64,
+pub(super) struct SwarmVersion {
+    pub(super) index: u64,
 }
 
 #[derive(Deserialize)]

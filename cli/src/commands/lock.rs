@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cluster::Swarm;
 use crate::client::Client;
 use crate::terminal::Hidden;
 
@@ -44,19 +45,6 @@ enum Wanted {
 #[serde(rename_all = "PascalCase", default)]
 struct Key {
     unlock_key: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Swarm {
-    version: Version,
-    spec: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Version {
-    index: u64,
 }
 
 /// Locks managers, or does not.

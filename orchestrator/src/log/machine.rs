@@ -202,6 +202,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for Driver<M> {
         let snapshots = self.snapshots.clone();
         let kept = meta.clone();
         let load = move || {
+            let _open = snapshots.hold()?;
             let mut input = BufReader::new(snapshots.reader(&snapshot.path)?);
             let machine = M::load(&mut input)?;
             snapshots.keep(&kept, snapshot)?;
@@ -241,6 +242,7 @@ impl<M: Machine> RaftSnapshotBuilder<TypeConfig> for Builder<M> {
         let (machine, meta) = (self.machine.clone(), self.meta.clone());
         let snapshots = self.snapshots.clone();
         let write = move || {
+            let _open = snapshots.hold()?;
             let file = snapshots.write(&meta, |out| {
                 let mut out = BufWriter::new(out);
                 machine.save(&mut out)?;

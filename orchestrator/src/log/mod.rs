@@ -283,6 +283,10 @@ impl<M: Machine> Log<M> {
             tracing::warn!(%error, "raft did not stop in order");
         }
         self.0.store.clone().close().await;
+        let snapshots = self.0.snapshots.clone();
+        if time::blocking(move || snapshots.close()).await.is_err() {
+            tracing::warn!("the folder of snapshots was not closed in order");
+        }
         self.abandon();
     }
 

@@ -16,7 +16,7 @@ use super::leadership::{self, Leadership};
 use super::machine::{Driver, Machine, Publisher};
 use super::net::{Carrier, Peers};
 use super::newcomer::{self, Newcomer};
-use super::seal::{Seal, SealError, SecretKey};
+use super::seal::{DATA_KEY, Seal, SealError, SecretKey};
 use super::snapshot::Snapshots;
 use super::store::Store;
 use super::threads::Threads;
@@ -121,7 +121,7 @@ impl<M: Machine> Log<M> {
         let folder = &config.folder;
         let in_folder = |source| OpenError::Folder { folder: folder.clone(), source };
         std::fs::create_dir_all(folder).map_err(in_folder)?;
-        let seal = Arc::new(Seal::open(&folder.join("data-key.json"), config.unlock.as_ref())?);
+        let seal = Arc::new(Seal::open(&folder.join(DATA_KEY), config.unlock.as_ref())?);
         let file = folder.join("log.redb");
         let store =
             Store::open(&file, seal.clone()).map_err(|source| OpenError::Store { file, source })?;

@@ -19,6 +19,9 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+/// The file of the data key, in the manager's folder.
+pub(crate) const DATA_KEY: &str = "data-key.json";
+
 /// Bytes of a nonce: 16 random ones drawn at start and a counter.
 const NONCE: usize = 24;
 

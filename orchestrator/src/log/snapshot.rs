@@ -10,8 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -35,7 +35,14 @@ pub(crate) struct Snapshots {
     seal: Arc<Seal>,
     /// Numbers the files that are being written.
     next: AtomicU64,
+    /// Whether the folder has been closed. Whoever changes it holds this.
+    closed: RwLock<bool>,
 }
+
+/// While it lives, the folder is not closed.
+pub(crate) struct Hold<'a>(
+    #[expect(dead_code, reason = "held, not read")] RwLockReadGuard<'a, bool>,
+);
 
 /// One snapshot on disk. One that was never [`Snapshots::keep`]ed goes when it is dropped.
 #[derive(Debug)]
@@ -66,7 +73,12 @@ impl Snapshots {
     /// Opens the folder; removes leavings, sets damaged snapshots aside.
     pub(crate) fn open(folder: &Path, seal: Arc<Seal>) -> io::Result<Snapshots> {
         fs::create_dir_all(folder)?;
-        let snapshots = Snapshots { folder: folder.to_owned(), seal, next: AtomicU64::new(0) };
+        let snapshots = Snapshots {
+            folder: folder.to_owned(),
+            seal,
+            next: AtomicU64::new(0),
+            closed: RwLock::new(false),
+        };
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "part") {
@@ -83,6 +95,21 @@ impl Snapshots {
             }
         }
         Ok(snapshots)
+    }
+
+    /// Keeps the folder open until what is returned is dropped. An error once it is closed.
+    pub(crate) fn hold(&self) -> io::Result<Hold<'_>> {
+        let closed = self.closed.read().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Err(io::Error::other("the folder of snapshots has been closed"));
+        }
+        Ok(Hold(closed))
+    }
+
+    /// Waits for a snapshot that is being made, and lets no other one begin: Raft does not end the
+    /// thread that writes one, and whoever opens the folder next must be alone in it.
+    pub(crate) fn close(&self) {
+        *self.closed.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
     /// Writes a snapshot of `meta`, whose content `save` produces. Not yet the current one.
@@ -351,6 +378,24 @@ mod tests {
             file.set_len(cut as u64).expect("cut");
             assert_eq!(content(&open(folder.path())), Some(b"old".to_vec()), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn closing_waits_for_the_snapshot_that_is_being_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let snapshots = Arc::new(open(folder.path()));
+        let held = snapshots.hold().expect("open");
+        let closing = std::thread::spawn({
+            let snapshots = snapshots.clone();
+            move || {
+                snapshots.close();
+                fs::read_dir(&snapshots.folder).expect("the folder").count()
+            }
+        });
+        add(&snapshots, 1, b"x");
+        drop(held);
+        assert_eq!(closing.join().expect("closed"), 1);
+        assert!(snapshots.hold().is_err());
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The quick reader and the full parser make the same tree of the same text, places included.
 
+#[path = "../../../tests/dice/mod.rs"]
+mod dice;
+
+use self::dice::Dice;
 use crate::problem::Problem;
 use crate::source::SourceId;
 use crate::yaml::Node;
@@ -105,17 +109,6 @@ fn everything_else_is_left_to_the_full_parser() {
     assert!(!same(&format!("{}: 1\n", "k".repeat(1_100))));
     assert!(!same(&format!("a: {}", "[".repeat(20_000))));
     assert!(!same(&"- ".repeat(20_000)));
-}
-
-/// A small generator of numbers: the walk must be the same every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap_or(0) % limit.max(1)
-    }
 }
 
 const PIECES: [&str; 40] = [
