@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 type Rule = (&'static str, &'static [&'static str], Option<&'static [&'static str]>);
 
 const RULES: &[Rule] = &[
-    ("model", &[], Some(&["serde", "serde_json", "thiserror"])),
+    ("model", &[], Some(&["schemars", "serde", "serde_json", "thiserror"])),
     ("telemetry", &["model"], None),
     ("compose", &["model"], None),
     (

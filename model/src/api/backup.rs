@@ -1,5 +1,6 @@
 //! A backup of the cluster: what was asked for, so that it can be asked for again.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Moment, StackChange};
@@ -17,7 +18,7 @@ pub const BACKUP_FORMAT: u32 = 1;
 ///
 /// Values of secrets and credentials of registries are in it, in the clear. Tasks, the certificate
 /// authority and join tokens are not: hosts join the new cluster anew.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Backup {
     /// [`BACKUP_FORMAT`].
@@ -44,7 +45,7 @@ pub struct Backup {
 }
 
 /// What was said of a host.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct BackupNode {
     pub hostname: String,
@@ -55,7 +56,7 @@ pub struct BackupNode {
 }
 
 /// A service and what its images are pulled with.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct BackupService {
     pub spec: ServiceSpec,
@@ -71,7 +72,7 @@ impl std::fmt::Debug for BackupService {
 }
 
 /// The answer to a restoration: what was, or with `dryRun` would be, done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RestoreReply {
     /// Nothing was changed.

@@ -1,11 +1,12 @@
 //! One line of the event stream.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{Labels, nullable};
 
 /// Docker's `events.Message`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Event {
     /// `service`, `node`, `secret`, `config`, `network`; of an engine also `container` and others.
@@ -26,7 +27,7 @@ pub struct Event {
 }
 
 /// What an event is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Actor {
     #[serde(rename = "ID")]

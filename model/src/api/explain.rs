@@ -1,5 +1,6 @@
 //! Why something is as it is: `/explain`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
@@ -7,7 +8,7 @@ use crate::reason::Reason;
 use crate::spec::nullable;
 
 /// The answer of `GET /explain/{kind}/{id}`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Explanation {
     /// `service`, `task` or `node`.
@@ -26,7 +27,7 @@ pub struct Explanation {
 }
 
 /// A task that is not where it should be.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct WaitingTask {
     #[serde(rename = "TaskID")]

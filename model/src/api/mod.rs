@@ -22,6 +22,7 @@ mod task;
 mod time;
 mod watch;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use backup::*;
@@ -52,7 +53,9 @@ pub const MIN_API_VERSION: &str = "1.24";
 pub const EXACT_STATES_HEADER: &str = "x-swarmctl-states";
 
 /// Docker's form of a version: `{"Index": 7}`; zero writes as `{}`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Index {
     #[serde(skip_serializing_if = "crate::spec::is_zero")]
@@ -66,14 +69,14 @@ impl From<Version> for Index {
 }
 
 /// The body of every refusal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ErrorBody {
     pub message: String,
 }
 
 /// The answer to a creation, but for networks ([`NetworkCreated`]).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Created {
     #[serde(rename = "ID")]
@@ -88,7 +91,7 @@ pub struct Created {
 }
 
 /// The answer to the update of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceUpdated {
     /// Null when there is nothing to warn of.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
 use crate::spec::{Ipam, IpamConfig, Labels, nullable};
 
 /// Docker's `Network`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Network {
     pub name: String,
@@ -39,7 +40,7 @@ pub struct Network {
 }
 
 /// Docker writes the options of address management as null when there are none.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkIpam {
     pub driver: String,
@@ -59,14 +60,14 @@ impl From<&Ipam> for NetworkIpam {
 }
 
 /// The network that this one takes its config from; always empty here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ConfigFrom {
     pub network: String,
 }
 
 /// A service on a network, with `verbose=true`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkService {
     #[serde(rename = "VIP")]
@@ -80,7 +81,7 @@ pub struct NetworkService {
 }
 
 /// A task on a network, with `verbose=true`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkTask {
     #[serde(rename = "Name")]
@@ -94,7 +95,7 @@ pub struct NetworkTask {
 }
 
 /// The answer to the creation of a network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkCreated {
     pub id: String,

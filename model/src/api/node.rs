@@ -1,12 +1,13 @@
 //! A node as clients see it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Moment};
 use crate::spec::{Labels, NodeSpec, Platform, Resources, is_false, nullable};
 
 /// Docker's `Node`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Node {
     #[serde(rename = "ID")]
@@ -23,7 +24,7 @@ pub struct Node {
 }
 
 /// What a node says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeDescription {
     #[serde(rename = "Hostname")]
@@ -49,7 +50,7 @@ pub struct NodeDescription {
 }
 
 /// The engine of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Engine {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -61,7 +62,9 @@ pub struct Engine {
 }
 
 /// A plugin of an engine.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Plugin {
     /// `Log`, `Network` or `Volume`.
@@ -70,7 +73,7 @@ pub struct Plugin {
 }
 
 /// The certificate authority that a node trusts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TlsInfo {
     /// PEM.
@@ -85,7 +88,7 @@ pub struct TlsInfo {
 }
 
 /// How a node is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeStatus {
     /// `unknown`, `down`, `ready` or `disconnected`.
@@ -97,7 +100,7 @@ pub struct NodeStatus {
 }
 
 /// How a manager is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ManagerStatus {
     #[serde(skip_serializing_if = "is_false")]

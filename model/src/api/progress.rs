@@ -1,12 +1,13 @@
 //! How far a service is from what was asked of it: `/services/{id}/progress`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Moment, UpdateStatus, WaitingTask};
 use crate::spec::{is_zero, nullable};
 
 /// The answer of `GET /services/{id}/progress`. The managers judge, clients only wait.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Progress {
     #[serde(rename = "ID")]
@@ -38,7 +39,9 @@ pub struct Progress {
 }
 
 /// Whether anything is left to wait for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is on its way.
@@ -54,7 +57,7 @@ pub enum Verdict {
 }
 
 /// A task that failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct FailedTask {
     #[serde(rename = "TaskID")]

@@ -1,11 +1,12 @@
 //! Spreading tasks over the nodes again: `/rebalance`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::nullable;
 
 /// The answer: what moves, or with `dryRun` would move.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RebalanceReply {
     /// Nothing was changed.
@@ -18,7 +19,7 @@ pub struct RebalanceReply {
 }
 
 /// One task that goes to another node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskMove {
     /// `web.3`.
@@ -33,7 +34,7 @@ pub struct TaskMove {
 }
 
 /// A service that is left as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct LeftService {
     pub service: String,

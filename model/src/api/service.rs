@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Moment};
 use crate::spec::{EndpointSpec, PortConfig, ServiceSpec, is_zero, nullable};
 
 /// Docker's `Service`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Service {
     #[serde(rename = "ID")]
@@ -31,7 +32,7 @@ pub struct Service {
 }
 
 /// How the service is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Endpoint {
     #[serde(rename = "Spec", deserialize_with = "nullable")]
@@ -52,7 +53,7 @@ pub struct Endpoint {
 }
 
 /// The service's address on one network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VirtualIp {
     #[serde(rename = "NetworkID")]
@@ -63,7 +64,7 @@ pub struct VirtualIp {
 }
 
 /// How far the last change has come.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UpdateStatus {
     /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`,
@@ -78,7 +79,7 @@ pub struct UpdateStatus {
 }
 
 /// Tasks counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ServiceStatus {
     pub running_tasks: u64,
@@ -87,7 +88,7 @@ pub struct ServiceStatus {
 }
 
 /// Which run of a job this is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JobStatus {
     pub job_iteration: Index,

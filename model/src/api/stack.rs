@@ -1,5 +1,6 @@
 //! Stacks deployed by the server: `/stacks`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Moment;
@@ -9,7 +10,7 @@ use crate::spec::{ConfigSpec, NetworkSpec, SecretSpec, ServiceSpec, nullable};
 ///
 /// Names are whole, as the docker CLI makes them (`stack_name`); the server adds the stack's label.
 /// Services name their networks, secrets and configs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackRequest {
     #[serde(alias = "networks", deserialize_with = "nullable")]
@@ -33,7 +34,7 @@ impl StackRequest {
 }
 
 /// The answer: what was, or with `dryRun` would be, done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackReply {
     pub name: String,
@@ -49,7 +50,7 @@ pub struct StackReply {
 }
 
 /// One object of the stack.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackChange {
     pub action: StackAction,
@@ -65,7 +66,9 @@ pub struct StackChange {
 }
 
 /// What happens to an object of a stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum StackAction {
     Create,
@@ -77,7 +80,7 @@ pub enum StackAction {
 }
 
 /// One stack in the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackSummary {
     pub name: String,
@@ -88,7 +91,7 @@ pub struct StackSummary {
 }
 
 /// One revision of a stack in the list of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackRevisionSummary {
     pub revision: u64,
@@ -110,7 +113,7 @@ pub struct StackRevisionSummary {
 }
 
 /// One revision of a stack: what the deployment asked for, without the values of secrets.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct StackRevisionBody {
     pub name: String,

@@ -1,12 +1,13 @@
 //! The cluster as clients see it: `/swarm`, and the `Swarm` block of `/info`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Moment, TlsInfo};
 use crate::spec::{Availability, ClusterSpec, is_zero, nullable};
 
 /// Docker's `ClusterInfo`: what everyone may know.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ClusterInfo {
     #[serde(rename = "ID")]
@@ -25,7 +26,7 @@ pub struct ClusterInfo {
 }
 
 /// Docker's `Swarm`: with the join tokens.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Swarm {
     #[serde(flatten)]
@@ -34,7 +35,7 @@ pub struct Swarm {
 }
 
 /// What a host needs to join.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JoinTokens {
     pub worker: String,
@@ -42,14 +43,14 @@ pub struct JoinTokens {
 }
 
 /// The answer of `/swarm/unlockkey`, and the body of `/swarm/unlock`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct UnlockKey {
     pub unlock_key: String,
 }
 
 /// The `Swarm` block of `/info`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SwarmInfo {
     #[serde(rename = "NodeID")]
@@ -74,7 +75,7 @@ pub struct SwarmInfo {
 }
 
 /// A manager and where it listens.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Peer {
     #[serde(rename = "NodeID")]
@@ -85,7 +86,7 @@ pub struct Peer {
 }
 
 /// The body of `POST /swarm/init`. The agent serves it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct InitRequest {
     #[serde(deserialize_with = "nullable")]
@@ -112,7 +113,7 @@ pub struct InitRequest {
 }
 
 /// The body of `POST /swarm/join`. The agent serves it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct JoinBody {
     #[serde(deserialize_with = "nullable")]

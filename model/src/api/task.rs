@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Index, Moment};
@@ -9,7 +10,7 @@ use crate::reason::Reason;
 use crate::spec::{Driver, IpamConfig, Labels, PortConfig, TaskSpec, is_false, is_zero, nullable};
 
 /// Docker's `Task`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Task {
     #[serde(rename = "ID")]
@@ -45,7 +46,7 @@ pub struct Task {
 }
 
 /// How a task is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskStatus {
     pub timestamp: Moment,
@@ -63,7 +64,7 @@ pub struct TaskStatus {
 }
 
 /// The container of a task.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerStatus {
     #[serde(rename = "ContainerID")]
@@ -75,7 +76,7 @@ pub struct ContainerStatus {
 }
 
 /// Host-mode ports as they are open.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct PortStatus {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
@@ -83,7 +84,7 @@ pub struct PortStatus {
 }
 
 /// A task's place on a network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkAttachment {
     pub network: Arc<AttachedNetwork>,
@@ -93,7 +94,7 @@ pub struct NetworkAttachment {
 }
 
 /// A network in the form that tasks have it in, which is not that of `/networks`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttachedNetwork {
     #[serde(rename = "ID")]
@@ -108,7 +109,7 @@ pub struct AttachedNetwork {
 }
 
 /// The spec of such a network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttachedNetworkSpec {
     pub name: String,
@@ -127,7 +128,7 @@ pub struct AttachedNetworkSpec {
 }
 
 /// The address management of such a network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttachedIpam {
     pub driver: Driver,

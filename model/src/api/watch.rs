@@ -1,9 +1,10 @@
 //! A resumable stream of changes: `/watch`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line of `GET /watch?since=REVISION`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct WatchLine {
     /// All changes up to this revision have been sent once this line has: resume from here. 0 in
@@ -17,7 +18,7 @@ pub struct WatchLine {
 }
 
 /// What became of one object.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct WatchChange {
     /// `service`, `task`, `node`, `network`, `secret`, `config` or `cluster`.

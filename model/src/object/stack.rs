@@ -5,20 +5,21 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::StackRequest;
 use crate::time::Timestamp;
 
 /// The revisions of one stack, oldest first; never empty. Numbers rise by one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct StackHistory {
     pub name: String,
     pub revisions: Vec<Arc<StackRevision>>,
 }
 
 /// What one deployment asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct StackRevision {
     /// From 1.
     pub number: u64,

@@ -1,11 +1,12 @@
 //! What is asked of the cluster as a whole.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Driver, Extra, Labels, nullable};
 
 /// Docker's swarm `Spec`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ClusterSpec {
     #[serde(default, deserialize_with = "nullable")]
@@ -29,7 +30,7 @@ pub struct ClusterSpec {
 }
 
 /// How long task history is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Orchestration {
     /// Ended tasks kept in each slot; absent means 5.
@@ -38,7 +39,7 @@ pub struct Orchestration {
 }
 
 /// Docker's Raft settings. Kept for clients; ours are set on the orchestrator.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct RaftSettings {
     pub snapshot_interval: u64,
@@ -50,7 +51,7 @@ pub struct RaftSettings {
 }
 
 /// How agents report.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Dispatcher {
     /// Nanoseconds between an agent's heartbeats; 0 means [`DEFAULT_HEARTBEAT`].
@@ -66,7 +67,7 @@ pub const DEFAULT_HEARTBEAT: crate::Millis = crate::Millis(500);
 pub const HEARTBEAT_LIMIT: u64 = 4;
 
 /// How the cluster's CA works.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CaConfig {
     /// Nanoseconds that a node's certificate is valid; 0 means 90 days.
@@ -79,7 +80,7 @@ pub struct CaConfig {
 }
 
 /// Defaults of tasks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TaskDefaults {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,7 +88,7 @@ pub struct TaskDefaults {
 }
 
 /// Whether managers need a key to start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EncryptionConfig {
     pub auto_lock_managers: bool,

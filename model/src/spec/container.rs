@@ -1,11 +1,12 @@
 //! The container of a task.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Extra, Labels, is_false, is_zero, nullable};
 
 /// Docker's `ContainerSpec`, with the fields Docker's services lack at the end.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ContainerSpec {
     #[serde(default, deserialize_with = "nullable")]
@@ -84,7 +85,7 @@ pub struct ContainerSpec {
 /// Ours: container options that Docker's engine has and Docker's services lack.
 ///
 /// Each is handed to the engine under the name it has in the engine's `HostConfig` or `Config`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct EngineOptions {
     #[serde(skip_serializing_if = "is_false")]
@@ -170,7 +171,7 @@ pub struct EngineOptions {
 }
 
 /// A command run inside the container at a point of its life.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Hook {
     pub command: Vec<String>,
@@ -185,7 +186,7 @@ pub struct Hook {
 }
 
 /// A device of the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DeviceMapping {
     pub path_on_host: String,
@@ -194,7 +195,7 @@ pub struct DeviceMapping {
 }
 
 /// GPUs and the like.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeviceRequest {
     #[serde(rename = "Driver", skip_serializing_if = "String::is_empty")]
@@ -211,7 +212,7 @@ pub struct DeviceRequest {
 }
 
 /// Docker's `Privileges` of a service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Privileges {
     #[serde(rename = "CredentialSpec", skip_serializing_if = "Option::is_none")]
@@ -229,7 +230,7 @@ pub struct Privileges {
 }
 
 /// SELinux labels.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SeLinuxContext {
     #[serde(skip_serializing_if = "is_false")]
@@ -245,7 +246,7 @@ pub struct SeLinuxContext {
 }
 
 /// A seccomp or AppArmor setting: `default`, `unconfined`, `disabled` or `custom` with a profile.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SecurityMode {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -256,7 +257,7 @@ pub struct SecurityMode {
 }
 
 /// A volume, a directory of the host, a tmpfs or an image in the container's tree.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Mount {
     /// `bind`, `volume`, `tmpfs`, `image`, `npipe` or `cluster`.
@@ -283,7 +284,7 @@ pub struct Mount {
 }
 
 /// Options of a bind mount.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct BindOptions {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -297,7 +298,7 @@ pub struct BindOptions {
 }
 
 /// Options of a volume mount.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct VolumeOptions {
     #[serde(skip_serializing_if = "is_false")]
@@ -313,7 +314,7 @@ pub struct VolumeOptions {
 }
 
 /// Options of an image mount.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageOptions {
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -323,7 +324,7 @@ pub struct ImageOptions {
 }
 
 /// Options of a tmpfs mount.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TmpfsOptions {
     #[serde(skip_serializing_if = "is_zero")]
@@ -338,7 +339,7 @@ pub struct TmpfsOptions {
 }
 
 /// A driver by name, with options.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Driver {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
@@ -351,7 +352,7 @@ pub struct Driver {
 pub type LogDriver = Driver;
 
 /// Docker's health check. Times are nanoseconds; 0 means the image's, else the engine's default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthConfig {
     /// Empty: the image's. `["NONE"]`: none. `["CMD", …]`, `["CMD-SHELL", "…"]`.
@@ -370,7 +371,7 @@ pub struct HealthConfig {
 }
 
 /// The container's resolver.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DnsConfig {
     #[serde(deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
@@ -382,7 +383,7 @@ pub struct DnsConfig {
 }
 
 /// A secret as a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecretReference {
     #[serde(rename = "File", skip_serializing_if = "Option::is_none")]
@@ -395,7 +396,7 @@ pub struct SecretReference {
 }
 
 /// A config as a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigReference {
     #[serde(rename = "File", skip_serializing_if = "Option::is_none")]
@@ -411,7 +412,7 @@ pub struct ConfigReference {
 }
 
 /// Where and how a secret or config appears.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FileTarget {
     /// Relative to `/run/secrets` for secrets, to `/` for configs.
@@ -427,7 +428,7 @@ pub struct FileTarget {
 }
 
 /// One resource limit of the process.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Ulimit {
     pub name: String,

@@ -1,11 +1,12 @@
 //! How a service is reached: networks, mode of discovery, published ports.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Extra, Labels, is_zero, nullable};
 
 /// A network that every task of the service joins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkAttachmentConfig {
     /// Name or id as clients send it; the id once stored.
@@ -21,7 +22,7 @@ pub struct NetworkAttachmentConfig {
 }
 
 /// Docker's `EndpointSpec`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EndpointSpec {
     /// `vip` or `dnsrr`; empty means `vip`.
@@ -34,7 +35,7 @@ pub struct EndpointSpec {
 }
 
 /// One published port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PortConfig {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
@@ -54,7 +55,18 @@ pub struct PortConfig {
 
 /// A transport protocol. `Unset` is what a client sends by leaving it out; it means TCP.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
@@ -90,7 +102,18 @@ impl Protocol {
 
 /// Where a published port is open. `Unset` means ingress.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    JsonSchema,
+    Serialize,
+    Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum PublishMode {

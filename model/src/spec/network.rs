@@ -1,11 +1,12 @@
 //! Networks, secrets and configs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Driver, Extra, Labels, is_false, nullable};
 
 /// The body of Docker's `POST /networks/create`, and what the cluster keeps of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkSpec {
     #[serde(default, deserialize_with = "nullable")]
@@ -40,7 +41,7 @@ pub struct NetworkSpec {
 }
 
 /// Address management of a network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Ipam {
     #[serde(default, deserialize_with = "nullable")]
@@ -54,7 +55,7 @@ pub struct Ipam {
 }
 
 /// One subnet, in CIDR form.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct IpamConfig {
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
@@ -77,7 +78,7 @@ pub struct IpamConfig {
 
 /// A secret. `data` is base64, as JSON has bytes; it never leaves the managers but to a node that
 /// runs a user of it.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SecretSpec {
     #[serde(default, deserialize_with = "nullable")]
@@ -101,7 +102,7 @@ impl std::fmt::Debug for SecretSpec {
 }
 
 /// A config: like a secret, but readable.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ConfigSpec {
     #[serde(default, deserialize_with = "nullable")]

@@ -1,11 +1,12 @@
 //! What a task needs, what it may use at most, and where it may run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Extra, is_zero, nullable};
 
 /// Limits and reservations.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ResourceRequirements {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -17,7 +18,7 @@ pub struct ResourceRequirements {
 }
 
 /// What a task may use at most. 0 means no limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Limits {
     /// Billionths of a CPU.
     #[serde(
@@ -46,7 +47,7 @@ pub struct Limits {
 }
 
 /// What is set aside for a task, or what a node has.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Resources {
     /// Billionths of a CPU.
     #[serde(
@@ -75,7 +76,7 @@ pub struct Resources {
 }
 
 /// A resource of a user-given kind: a number of equal ones, or one by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct GenericResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +86,7 @@ pub struct GenericResource {
 }
 
 /// `Value` equal ones of `Kind`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DiscreteResource {
     pub kind: String,
@@ -93,7 +94,7 @@ pub struct DiscreteResource {
 }
 
 /// The one called `Value` of `Kind`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NamedResource {
     pub kind: String,
@@ -101,7 +102,7 @@ pub struct NamedResource {
 }
 
 /// Where tasks may run and how they spread.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Placement {
     /// `key==value` or `key!=value`, all must hold.
@@ -120,7 +121,7 @@ pub struct Placement {
 }
 
 /// One level of spreading.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct PlacementPreference {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +131,7 @@ pub struct PlacementPreference {
 }
 
 /// Spread evenly over the values of a node property.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct SpreadOver {
     /// `node.labels.NAME` or `engine.labels.NAME`.
@@ -138,7 +139,7 @@ pub struct SpreadOver {
 }
 
 /// An architecture and an operating system.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Platform {
     #[serde(
         default,

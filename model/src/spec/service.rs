@@ -1,5 +1,6 @@
 //! A service: what to run, how many, how to change it, how to reach it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 use crate::time::Millis;
 
 /// Docker's `ServiceSpec`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ServiceSpec {
     /// Unique in the cluster.
@@ -39,7 +40,7 @@ pub struct ServiceSpec {
 }
 
 /// Ours: one entry of Compose's `depends_on`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Dependency {
     /// The full name of the other service.
@@ -55,7 +56,7 @@ pub struct Dependency {
 }
 
 /// What the other service must have reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub enum DependencyCondition {
     /// Every task has been started.
     #[default]
@@ -70,7 +71,7 @@ pub enum DependencyCondition {
 }
 
 /// How many tasks and of which kind. Exactly one field is set; none means replicated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ServiceMode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,11 +85,11 @@ pub struct ServiceMode {
 }
 
 /// `{}` in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Empty {}
 
 /// A fixed number of equal tasks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Replicated {
     /// Absent means 1; stored as 1.
@@ -97,7 +98,7 @@ pub struct Replicated {
 }
 
 /// Tasks that run to completion.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReplicatedJob {
     /// How many run at once; absent means 1.
@@ -109,7 +110,7 @@ pub struct ReplicatedJob {
 }
 
 /// What every task of a service is made of. A change here replaces tasks.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +135,7 @@ pub struct TaskSpec {
 }
 
 /// When a task that ended is replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RestartPolicy {
     /// `none`, `on-failure` or `any`; empty means `any`.
@@ -154,7 +155,7 @@ pub struct RestartPolicy {
 }
 
 /// How slots are replaced by an update or a rollback.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateConfig {
     /// How many slots at once; 0 means all.

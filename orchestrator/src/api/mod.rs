@@ -27,6 +27,7 @@ mod logs;
 mod lookup;
 mod networks;
 mod nodes;
+mod openapi;
 mod page;
 mod progress;
 mod rebalance;
@@ -127,6 +128,7 @@ impl Api {
             .route("/stacks/{name}/revisions", get(stacks::history))
             .route("/stacks/{name}/revisions/{number}", get(stacks::revision))
             .route("/stacks/{name}/rollback", post(stacks::rollback))
+            .route("/openapi.json", get(openapi::show))
             .route("/dashboard", get(dashboard::to_page))
             .route("/dashboard/", get(dashboard::index))
             .route("/dashboard/settings.json", get(dashboard::settings))

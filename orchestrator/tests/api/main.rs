@@ -9,6 +9,7 @@ mod docker_list;
 mod front;
 mod memory;
 mod metrics;
+mod openapi;
 mod programs;
 mod recordings;
 mod rust_client;
