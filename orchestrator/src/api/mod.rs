@@ -27,6 +27,7 @@ mod logs;
 mod lookup;
 mod networks;
 mod nodes;
+mod objects;
 mod openapi;
 mod page;
 mod progress;

@@ -21,11 +21,11 @@ pub(super) fn list<T: Serialize>(
     id: impl Fn(&T) -> &str,
 ) -> Result<Response, ApiError> {
     let (limit, after) = (params.text("limit"), params.text("continue"));
-    if limit.is_empty() && after.is_empty() {
+    if !params.has("limit") && after.is_empty() {
         return Ok(json(StatusCode::OK, &all.collect::<Vec<_>>()));
     }
     let limit = match limit.parse() {
-        Ok(0) | Err(_) if !limit.is_empty() => {
+        Ok(0) | Err(_) if params.has("limit") => {
             return Err(ApiError::bad_request(format!("limit: {limit:?} is no number above 0")));
         }
         Ok(limit) => limit,

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::filter::Filters;
+use super::objects;
 
 /// The query's parameters, in order.
 #[derive(Clone, Debug, Default)]
@@ -20,17 +21,29 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
-            Ok(Query(pairs)) => Ok(Params(pairs)),
-            Err(e) => Err(ApiError::bad_request(e.body_text())),
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|e| ApiError::bad_request(e.body_text()))?;
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(ApiError::bad_request(format!(
+                "{}: given more than once in the query",
+                pair[0]
+            ))),
+            None => Ok(Params(pairs)),
         }
     }
 }
 
 impl Params {
-    /// The first value; empty when there is none.
+    /// The value; empty when there is none.
     pub(super) fn text(&self, name: &str) -> &str {
         self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// Whether it is there, if with an empty value.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, _)| n == name)
     }
 
     /// As Go's engine reads booleans: everything but a few words for "no" is yes.
@@ -135,14 +148,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 /// in Python write it for what was not set.
 fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
     let text = with_modes(text);
-    let refused = match serde_json::from_slice(&text) {
+    let mut from = serde_json::Deserializer::from_slice(&text);
+    let refused = match objects::read(&mut from).and_then(|read| from.end().map(|()| read)) {
         Ok(read) => return Ok(read),
         Err(refused) => refused,
     };
-    let Ok(mut value) = serde_json::from_slice(&text) else { return Err(refused) };
+    let Ok(mut value) = serde_json::from_slice::<Value>(&text) else { return Err(refused) };
     drop_nulls(&mut value);
     // The first error says where.
-    serde_json::from_value(value).map_err(|_| refused)
+    objects::read(value).map_err(|_| refused)
 }
 
 /// Go takes a key in any case, and docker's Python SDK writes a service's mode in lower case.

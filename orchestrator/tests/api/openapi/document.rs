@@ -233,14 +233,20 @@ pub fn document() -> Value {
     let mut shapes =
         Shapes { sent: generator(Contract::Deserialize), answered: generator(Contract::Serialize) };
     let mut paths = Map::new();
-    for operation in operations() {
+    let operations = operations();
+    for operation in &operations {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
-        entry[operation.method] = described(&mut shapes, &operation);
+        entry[operation.method] = described(&mut shapes, operation);
+        if let Some(kind) = operation.path.strip_suffix("/create") {
+            let status = operation.status.to_string();
+            entry[operation.method]["responses"][status]["links"] = links(kind, &operations);
+        }
     }
     let error = of::<api::ErrorBody>(&mut shapes.answered);
     let mut schemas = shapes.answered.take_definitions(true);
     for (name, mut schema) in shapes.sent.take_definitions(true) {
         refer_to_sent(&mut schema);
+        allow_null(&mut schema);
         schemas.insert(format!("{name}.Request"), schema);
     }
     json!({
@@ -263,6 +269,18 @@ pub fn document() -> Value {
     })
 }
 
+/// What can be done with the object of a kind that has just been created.
+fn links(kind: &str, operations: &[Operation]) -> Value {
+    let id = if kind == "/networks" { "$response.body#/Id" } else { "$response.body#/ID" };
+    let one = format!("{kind}/{{id}}");
+    let of_it = operations.iter().filter(|operation| operation.path.starts_with(&one));
+    let link = |operation| {
+        let name = operation_id(operation);
+        (name.clone(), json!({"operationId": name, "parameters": {"id": id}}))
+    };
+    Value::Object(of_it.map(link).collect())
+}
+
 /// References to a type become references to its shape in requests.
 fn refer_to_sent(value: &mut Value) {
     match value {
@@ -277,6 +295,37 @@ fn refer_to_sent(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(refer_to_sent),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
+}
+
+/// Null in a request is the same as leaving a field out.
+fn allow_null(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            let required = map.get("required").cloned().unwrap_or_default();
+            let is_required =
+                |name: &str| required.as_array().is_some_and(|r| r.contains(&json!(name)));
+            if let Some(Value::Object(fields)) = map.get_mut("properties") {
+                for (name, field) in fields {
+                    if !is_required(name) && !fits_null(field) {
+                        *field = json!({"anyOf": [field.take(), {"type": "null"}]});
+                    }
+                }
+            }
+            map.values_mut().for_each(allow_null);
+        }
+        Value::Array(items) => items.iter_mut().for_each(allow_null),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn fits_null(schema: &Value) -> bool {
+    let null = json!("null");
+    let one_of = |options: &Value| options.as_array().is_some_and(|o| o.iter().any(fits_null));
+    schema == &json!(true)
+        || schema["type"] == null
+        || schema["type"].as_array().is_some_and(|kinds| kinds.contains(&null))
+        || one_of(&schema["anyOf"])
+        || one_of(&schema["oneOf"])
 }
 
 fn described(shapes: &mut Shapes, operation: &Operation) -> Value {
@@ -330,7 +379,11 @@ fn parameter(name: &str) -> Value {
         "rollback" => json!({"enum": ["previous"]}),
         "registryAuthFrom" => json!({"enum": ["spec", "previous-spec"]}),
         "scope" => json!({"enum": ["swarm", "local", "global"]}),
-        _ => json!({"type": "boolean"}),
+        // As Docker reads them.
+        _ => json!({
+            "type": ["boolean", "string"],
+            "description": "False: `0`, `no`, `false`, `none` or nothing. Anything else: true.",
+        }),
     }
 }
 

@@ -77,7 +77,7 @@ fn misfits(root: &Value, schema: &Value, value: &Value, place: &str) -> Vec<Stri
         Value::Object(_) => "object",
     };
     let fits = |k: &&str| *k == kind || (*k == "number" && kind == "integer");
-    if !kinds.is_empty() && !kinds.iter().any(|k| fits(&k)) {
+    if !kinds.is_empty() && !kinds.iter().any(fits) {
         wrong.push(format!("{place}: {kind}, not {kinds:?}"));
         return wrong;
     }
@@ -176,7 +176,8 @@ async fn answers_are_as_the_document_says() {
         seen += 1;
     }
     let documented = document["paths"].as_object().expect("paths").values();
-    let with_answers = documented
-        .filter(|path| path.pointer("/get/responses/200/content/application~1json/schema").is_some());
+    let with_answers = documented.filter(|path| {
+        path.pointer("/get/responses/200/content/application~1json/schema").is_some()
+    });
     assert_eq!(seen, with_answers.count(), "every GET with such an answer is tried");
 }
