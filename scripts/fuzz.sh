@@ -13,7 +13,13 @@ coverage="--cfg fuzzing -Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-asserti
 for option in level=4 inline-8bit-counters pc-table trace-compares; do
     coverage+=" -Cllvm-args=-sanitizer-coverage-$option"
 done
-RUSTFLAGS="$coverage" cargo build --release --target "$host" --target-dir ../target/fuzz
+wanted=()
+if [ "$target" != all ]; then
+    # Only with what it requires: most targets need neither of the programs.
+    features=$(sed -n "/^name = \"$target\"/,/^\[/s/^required-features = \[\"\(.*\)\"\]/\1/p" Cargo.toml)
+    wanted=(--bin "$target" --no-default-features --features "$features")
+fi
+RUSTFLAGS="$coverage" cargo build --release --target "$host" --target-dir ../target/fuzz "${wanted[@]}"
 if [ "$target" = all ]; then
     mapfile -t targets < <(basename -s .rs -a fuzz_targets/*.rs)
 else
