@@ -168,7 +168,7 @@ impl Making {
                 self.map("healthcheck").insert(key.to_owned(), entry(value));
             }
             flags::To::NoHealth => {
-                self.map("healthcheck").insert("disable".into(), entry(Value::Bool(true)));
+                self.map("healthcheck").insert("disable", entry(Value::Bool(true)));
             }
             flags::To::Ulimit => self.ulimit(value),
             flags::To::Int(key) => {
@@ -377,7 +377,7 @@ fn name_of(image: &str) -> String {
 }
 
 fn text(value: &str) -> Value {
-    Value::Str(value.to_owned())
+    Value::Str(value.into())
 }
 
 fn list(values: Vec<Value>) -> Value {

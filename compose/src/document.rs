@@ -47,6 +47,14 @@ pub(crate) fn document(merged: Node, name: &str) -> Document {
     Document { merged, name: name.to_owned(), root: OnceLock::new() }
 }
 
+/// The same for one that will be looked at in any case: it is brought into its form at once, without a
+/// copy.
+pub(crate) fn shown(merged: Node, name: &str) -> Document {
+    let root = normal(merged, name);
+    let merged = Node::new(Value::Null, root.span);
+    Document { merged, name: name.to_owned(), root: OnceLock::from(root) }
+}
+
 /// Cleans the merged tree of a stack: sorted keys, `$` doubled, empty values left out.
 fn normal(mut file: Node, name: &str) -> Node {
     for section in ["networks", "volumes", "secrets", "configs"] {
@@ -166,7 +174,7 @@ fn says_something(key: &str, entry: &Entry, shape: &'static Shape) -> bool {
 /// Doubles every `$`, so that reading the document fills in nothing.
 pub(crate) fn escape(node: &mut Node) {
     match &mut node.value {
-        Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$"),
+        Value::Str(text) if text.contains('$') => *text = text.replace('$', "$$").into(),
         Value::List(items) => items.iter_mut().for_each(escape),
         Value::Map(map) => map.values_mut().for_each(|e| escape(&mut e.node)),
         _ => {}

@@ -26,7 +26,7 @@ use crate::source::{SourceId, Sources, Span};
 use crate::spec;
 use crate::yaml::encoding::{EncodingError, decode};
 use crate::yaml::parse::{self, Reading};
-use crate::yaml::{Node, Value, map_of};
+use crate::yaml::{Mark, Node, Value, map_of};
 use crate::{Loaded, Normalised, Stack, check};
 
 /// Files that may take part, by `include` and `extends`: enough for anything real.
@@ -158,7 +158,11 @@ impl Loader<'_> {
         };
         check::check_specs(&specs, &file, &mut self.problems);
         whole.then(|| {
-            let stack = Stack { document: document::document(file, &name), name, specs };
+            let document = match purpose {
+                Purpose::Deploy => document::document(file, &name),
+                Purpose::Show => document::shown(file, &name),
+            };
+            let stack = Stack { document, name, specs };
             Made { stack, readable }
         })
     }
@@ -359,17 +363,19 @@ impl Loader<'_> {
 
 /// Takes off marks that found nothing to reset or override.
 fn unmark(node: &mut Node) {
-    if node.mark == crate::yaml::Mark::Reset {
+    if node.mark == Mark::Reset {
         node.value = Value::Null;
     }
-    node.mark = crate::yaml::Mark::None;
+    node.mark = Mark::None;
     match &mut node.value {
         Value::List(items) => {
-            items.retain(|n| n.mark != crate::yaml::Mark::Reset);
+            items.retain(|n| n.mark != Mark::Reset);
             items.iter_mut().for_each(unmark);
         }
         Value::Map(map) => {
-            map.retain(|_, e| e.node.mark != crate::yaml::Mark::Reset);
+            if map.values().any(|e| e.node.mark == Mark::Reset) {
+                map.retain(|_, e| e.node.mark != Mark::Reset);
+            }
             map.values_mut().for_each(|e| unmark(&mut e.node));
         }
         _ => {}

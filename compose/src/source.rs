@@ -1,6 +1,7 @@
 //! The texts that were read, and places in them.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 /// One of the texts of a [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,27 +43,35 @@ pub struct Source {
     /// As shown to the user.
     pub name: String,
     pub text: String,
-    line_starts: Vec<u32>,
+    /// Looked for when somebody first asks: of most texts there is nothing to tell.
+    line_starts: OnceLock<Vec<u32>>,
 }
 
 impl Source {
     fn new(name: String, text: String) -> Source {
-        let mut line_starts = vec![0];
-        line_starts.extend(text.match_indices('\n').map(|(at, _)| to_u32(at + 1)));
-        Source { name, text, line_starts }
+        Source { name, text, line_starts: OnceLock::new() }
+    }
+
+    fn line_starts(&self) -> &[u32] {
+        self.line_starts.get_or_init(|| {
+            let ends = self.text.match_indices('\n').map(|(at, _)| to_u32(at + 1));
+            std::iter::once(0).chain(ends).collect()
+        })
     }
 
     /// The line that byte `at` is on, from 1, and the byte at which it begins.
     #[must_use]
     pub fn line_of(&self, at: u32) -> (usize, usize) {
-        let line = self.line_starts.partition_point(|&start| start <= at).max(1);
-        (line, self.line_starts.get(line - 1).map_or(0, |&start| start as usize))
+        let starts = self.line_starts();
+        let line = starts.partition_point(|&start| start <= at).max(1);
+        (line, starts.get(line - 1).map_or(0, |&start| start as usize))
     }
 
     /// The byte at which `line`, from 0, begins.
     #[must_use]
     pub fn line_start(&self, line: usize) -> u32 {
-        self.line_starts.get(line).or(self.line_starts.last()).copied().unwrap_or(0)
+        let starts = self.line_starts();
+        starts.get(line).or(starts.last()).copied().unwrap_or(0)
     }
 }
 
@@ -98,9 +107,8 @@ impl Sources {
         let Some(source) = self.get(span.source) else {
             return Location { file: String::new(), line: 1, column: 1 };
         };
-        let line = source.line_starts.partition_point(|&start| start <= span.start).max(1);
-        let line_start = source.line_starts.get(line - 1).copied().unwrap_or(0);
-        let before = source.text.get(line_start as usize..span.start as usize).unwrap_or("");
+        let (line, line_start) = source.line_of(span.start);
+        let before = source.text.get(line_start..span.start as usize).unwrap_or("");
         Location {
             file: source.name.clone(),
             line: to_u32(line),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use compose::schema::service::SERVICE_SHAPE;
 use compose::{Input, InputFile, Loaded, MemoryReader, Problems, load};
 use model::spec::ContainerSpec;
 
@@ -209,6 +210,26 @@ fn the_same_input_gives_the_same_answer() {
         .map(|n| (n, stack(include_str!("seeds/odd.yml")).stack.document.to_yaml()))
         .collect();
     assert!(all.values().all(|text| text == &all[&0]));
+}
+
+#[test]
+fn a_key_whose_variable_is_empty_reads_back_to_the_same_stack() {
+    let read = |text: &str| read_with(text, &MemoryReader::default(), &[]);
+    for field in SERVICE_SHAPE.fields {
+        for value in ["${EMPTY}", "[\"${EMPTY}\"]", "{a: \"${EMPTY}\"}"] {
+            let text = format!("services:\n  a:\n    x-a: 1\n    {}: {value}\n", field.name);
+            let text = if field.name == "image" { text } else { text + "    image: x\n" };
+            let Ok(first) = read(&text) else { continue };
+            let yaml = first.stack.document.to_yaml();
+            match read(&yaml) {
+                Ok(again) => assert_eq!(again.stack.specs, first.stack.specs, "{text}{yaml}"),
+                // What came of a variable is only warned of; written out it is refused.
+                Err(problems) => {
+                    assert!(!first.warnings.is_empty(), "{text}{yaml}{problems}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -168,10 +168,12 @@ fn tell(problems: &Problems) {
     let count = |severity| problems.list.iter().filter(|p| p.severity == severity).count();
     let errors = count(Severity::Error);
     if errors > 0 {
-        let plural = if errors == 1 { "" } else { "s" };
+        let plural = |number: usize| if number == 1 { "" } else { "s" };
+        let warnings = count(Severity::Warning);
         eprintln!(
-            "{errors} error{plural}, {} warnings: nothing was changed",
-            count(Severity::Warning)
+            "{errors} error{}, {warnings} warning{}: nothing was changed",
+            plural(errors),
+            plural(warnings)
         );
     }
 }

@@ -32,7 +32,7 @@ impl Canon<'_> {
                 self.names_to_map(node, path);
                 let Some(map) = node.as_map_mut() else { return };
                 for (_, entry) in map.iter_mut() {
-                    let condition = Value::Str("service_started".to_owned());
+                    let condition = Value::Str("service_started".into());
                     entry.node.value = map_of([("condition", condition)], entry.node.span);
                 }
             }
@@ -40,7 +40,7 @@ impl Canon<'_> {
                 // Compose fills in the condition of an empty entry as well.
                 for (_, entry) in map.iter_mut() {
                     if entry.node.value == Value::Null {
-                        let condition = Value::Str("service_started".to_owned());
+                        let condition = Value::Str("service_started".into());
                         entry.node.value = map_of([("condition", condition)], entry.node.span);
                     }
                 }
@@ -98,7 +98,7 @@ impl Canon<'_> {
             );
         }
         let span = node.span;
-        let text = |t: String| Value::Str(t);
+        let text = |t: String| Value::Str(t.into());
         let bind = volume::is_path(&short.source);
         let mut entries = vec![("type", text(if bind { "bind" } else { "volume" }.to_owned()))];
         if !short.source.is_empty() {
@@ -146,7 +146,7 @@ impl Canon<'_> {
             text.push(':');
             text.push_str(permissions);
         }
-        node.value = Value::Str(text);
+        node.value = Value::Str(text.into());
     }
 
     fn gpus(&mut self, node: &mut Node, path: &KeyPath<'_>) {
@@ -158,7 +158,7 @@ impl Canon<'_> {
                         && !map.contains_key("device_ids")
                     {
                         let count = Node::text("all", item.span);
-                        map.insert("count".into(), Entry { key: item.span, node: count });
+                        map.insert("count", Entry { key: item.span, node: count });
                     }
                 }
             }
@@ -170,7 +170,7 @@ impl Canon<'_> {
             return;
         }
         let span = node.span;
-        let all = map_of([("count", Value::Str("all".to_owned()))], span);
+        let all = map_of([("count", Value::Str("all".into()))], span);
         node.value = Value::List(vec![Node::new(all, span)]);
     }
 
@@ -185,6 +185,11 @@ impl Canon<'_> {
     fn ulimit(&mut self, node: &mut Node, path: &KeyPath<'_>) {
         match &node.value {
             Value::Map(_) => self.object(node, &service::ULIMIT_SHAPE, path),
+            Value::Str(text) if text == "unlimited" => {
+                let message = "`unlimited` is not a whole number".to_owned();
+                let help = Some("write -1: no limit".to_owned());
+                self.bad(node, message, "a whole number, or `soft` and `hard`", help, path);
+            }
             Value::Int(_) | Value::Float(_) | Value::Str(_) => {
                 self.int(node, i64::MIN, i64::MAX, path);
             }
@@ -209,7 +214,7 @@ impl Canon<'_> {
 
     fn port(&mut self, mut item: Node, path: &KeyPath<'_>, ports: &mut Vec<Node>) {
         let text = match &item.value {
-            Value::Int(number) => number.to_string(),
+            Value::Int(number) => number.to_string().into(),
             Value::Str(text) => text.clone(),
             Value::Map(_) => {
                 self.object(&mut item, &PORT, path);
@@ -237,7 +242,7 @@ impl Canon<'_> {
                     }
                     entries.push(("protocol", Value::Str(one.protocol.into())));
                     if !one.host_ip.is_empty() {
-                        entries.push(("host_ip", Value::Str(one.host_ip)));
+                        entries.push(("host_ip", Value::Str(one.host_ip.into())));
                     }
                     ports.push(Node::new(map_of(entries, item.span), item.span));
                 }
@@ -341,7 +346,7 @@ impl Canon<'_> {
                 );
                 continue;
             }
-            thing.insert("name".to_owned(), name);
+            thing.insert("name", name);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::schema::{Field, Kind, Others, Shape, service, top};
 use crate::source::{Sources, Span};
-use crate::yaml::{Map, Mark, Node, Value};
+use crate::yaml::{Map, Mark, Node, Text, Value};
 
 /// What the passes below need to know of the surroundings.
 pub struct Canon<'a> {
@@ -51,7 +51,7 @@ impl Canon<'_> {
             Kind::Word => self.word(node, path),
             Kind::WordOrEmpty => {
                 if node.value == Value::Null {
-                    node.value = Value::Str(String::new());
+                    node.value = Value::Str(Text::default());
                 } else {
                     self.word(node, path);
                 }
@@ -299,6 +299,12 @@ impl Canon<'_> {
             Value::Map(_) if allowed.starts_with("a list") => {
                 Some("begin each item with `- `".to_owned())
             }
+            Value::List(_) if allowed.starts_with("a mapping (") => {
+                Some("leave out the `- ` in front of each key".to_owned())
+            }
+            Value::Str(text) if allowed.starts_with("a mapping (") => text
+                .split_once(' ')
+                .map(|(key, rest)| format!("is a colon missing? Write `{key}: {}`", rest.trim())),
             _ => None,
         };
         self.bad(node, format!("this is {}", node.kind()), allowed, help, path);

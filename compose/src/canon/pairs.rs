@@ -4,7 +4,7 @@ use super::Canon;
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::schema::Bare;
-use crate::yaml::{Entry, Map, Mark, Node, Value};
+use crate::yaml::{Entry, Map, Mark, Node, Text, Value};
 
 impl Canon<'_> {
     pub(super) fn pairs(&mut self, node: &mut Node, bare: Bare, path: &KeyPath<'_>) {
@@ -39,12 +39,12 @@ impl Canon<'_> {
             Value::Str(_) => {}
             Value::Null if bare == Bare::Null => {}
             Value::Float(number) if !number.is_finite() => {
-                let written = self.sources.text(node.span).to_owned();
-                node.value = Value::Str(written);
+                let written = self.sources.text(node.span);
+                node.value = Value::Str(written.into());
             }
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
                 if let Some(text) = node.scalar_text() {
-                    node.value = Value::Str(text);
+                    node.value = Value::Str(text.into());
                 }
             }
             Value::List(_) | Value::Map(_) => {
@@ -70,21 +70,15 @@ impl Canon<'_> {
             self.wrong_type(&mut item, "a text `key=value`", path);
             return;
         }
-        let Value::Str(mut key) = item.value else { return };
-        let value = match key.find('=') {
-            Some(0) => None,
-            Some(at) => {
-                let value = key[at + 1..].to_owned();
-                key.truncate(at);
-                Some(Value::Str(value))
-            }
-            None if key.is_empty() => None,
-            None if bare == Bare::Null => Some(Value::Null),
-            None => Some(Value::Str(String::new())),
+        let Value::Str(text) = item.value else { return };
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key, Value::Str(value.into())),
+            None if bare == Bare::Null => (text.as_str(), Value::Null),
+            None => (text.as_str(), Value::Str(Text::default())),
         };
-        let Some(value) = value else {
+        if key.is_empty() {
             // What is left of `- ${LABEL}` when the variable is empty.
-            let message = format!("`{key}` has no name and is left out");
+            let message = format!("`{text}` has no name and is left out");
             self.problems.push(
                 Problem::new(Severity::Warning, span, path.to_string(), message)
                     .allowed("`key=value`"),
@@ -92,7 +86,7 @@ impl Canon<'_> {
             return;
         };
         let node = Node { value, span, mark };
-        if let Some(earlier) = map.get(&key).map(|e| e.key) {
+        if let Some(earlier) = map.get(key).map(|e| e.key) {
             self.problems.push(
                 Problem::new(
                     Severity::Warning,

@@ -20,7 +20,7 @@ impl Canon<'_> {
             Value::Str(_) => {}
             Value::Int(_) | Value::Float(_) => {
                 if let Some(text) = node.scalar_text() {
-                    node.value = Value::Str(text);
+                    node.value = Value::Str(text.into());
                 }
             }
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
@@ -143,7 +143,7 @@ impl Canon<'_> {
             }
         };
         match duration::parse(text) {
-            Ok(nanos) if nanos >= 0 => node.value = Value::Str(duration::text(nanos)),
+            Ok(nanos) if nanos >= 0 => node.value = Value::Str(duration::text(nanos).into()),
             Ok(_) => {
                 let message = format!("`{text}` is negative");
                 self.bad(node, message, ALLOWED, None, path);
@@ -177,8 +177,9 @@ impl Canon<'_> {
     pub(super) fn size(&mut self, node: &mut Node, form: SizeForm, path: &KeyPath<'_>) {
         let text = match &node.value {
             Value::Str(text) => text.clone(),
-            Value::Int(number) if form != SizeForm::TextOnly => number.to_string(),
-            Value::Float(_) if form != SizeForm::TextOnly => node.scalar_text().unwrap_or_default(),
+            Value::Int(_) | Value::Float(_) if form != SizeForm::TextOnly => {
+                node.scalar_text().unwrap_or_default().into()
+            }
             Value::Int(number) => {
                 let help = Some(format!("quote it, or give a unit: \"{number}\", {number}M"));
                 self.bad(node, "this is a number".to_owned(), size::ALLOWED, help, path);
@@ -199,7 +200,7 @@ impl Canon<'_> {
                     SizeForm::Number => Value::Int(bytes),
                     SizeForm::AsGiven => Value::Str(text),
                     SizeForm::TextOnly | SizeForm::Digits | SizeForm::OrUnlimited => {
-                        Value::Str(bytes.to_string())
+                        Value::Str(bytes.to_string().into())
                     }
                 };
             }
@@ -214,7 +215,7 @@ impl Canon<'_> {
         const ALLOWED: &str = "a number of CPUs such as 0.5";
         let text = match &node.value {
             Value::Str(text) => text.clone(),
-            Value::Int(_) | Value::Float(_) => node.scalar_text().unwrap_or_default(),
+            Value::Int(_) | Value::Float(_) => node.scalar_text().unwrap_or_default().into(),
             Value::Null | Value::Bool(_) | Value::List(_) | Value::Map(_) => {
                 self.wrong_type(node, ALLOWED, path);
                 return;
@@ -243,7 +244,7 @@ impl Canon<'_> {
         }
         let lower = text.to_ascii_lowercase();
         if words.contains(&lower.as_str()) {
-            node.value = Value::Str(lower);
+            node.value = Value::Str(lower.into());
             return;
         }
         // What `restart` calls it.
@@ -257,7 +258,7 @@ impl Canon<'_> {
                 )
                 .allowed(words.join(", ")),
             );
-            node.value = Value::Str("any".to_owned());
+            node.value = Value::Str("any".into());
             return;
         }
         let help = did_you_mean(text, words.iter().copied());

@@ -32,6 +32,7 @@ fn short_forms_become_long_ones() {
         ("mem_limit: 64M", r#"{"mem_limit":"67108864"}"#),
         ("configs: [{source: c, mode: \"0440\"}]", r#"{"configs":[{"mode":288,"source":"c"}]}"#),
         ("cpu_quota: 50ms", r#"{"cpu_quota":50000}"#),
+        ("cpu_percent: '50.5'", r#"{"cpu_percent":50.5}"#),
         (
             "ports: [{target: 80, published: 8000-8001}]",
             r#"{"ports":[{"published":8000,"target":80},{"published":8001,"target":80}]}"#,
@@ -48,6 +49,19 @@ fn every_wrong_value_is_told_in_one_go() {
     let (_, problems) =
         form("{image: 1, tty: x, ports: 80, environment: [{a: b}], foo: 1, cpus: half}");
     assert_eq!(problems.len(), 6, "{problems:#?}");
+}
+
+#[test]
+fn the_way_out_of_a_usual_mistake_is_told() {
+    for (text, help) in [
+        ("image nginx", "is a colon missing? Write `image: nginx`"),
+        ("[image: nginx]", "leave out the `- ` in front of each key"),
+        ("{image: x, ulimits: {core: unlimited}}", "write -1: no limit"),
+        ("{image: x, cap_add: KILL}", "write it as a list: [\"KILL\"]"),
+    ] {
+        let (_, problems) = form(text);
+        assert!(problems.len() == 1 && problems[0].ends_with(help), "{text}: {problems:?}");
+    }
 }
 
 #[test]

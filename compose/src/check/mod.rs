@@ -17,7 +17,7 @@ use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
 use crate::source::{Sources, Span};
 use crate::spec::Specs;
-use crate::yaml::{Map, Node};
+use crate::yaml::{Map, Node, Text};
 
 /// What the checks look at and where they tell.
 struct Check<'a> {
@@ -135,7 +135,7 @@ fn items<'n>(node: &'n Node, key: &str) -> impl Iterator<Item = (usize, &'n Node
 fn entries<'n>(
     node: &'n Node,
     key: &str,
-) -> impl Iterator<Item = (&'n String, &'n crate::yaml::Entry)> {
+) -> impl Iterator<Item = (&'n Text, &'n crate::yaml::Entry)> {
     node.get(key).and_then(Node::as_map).into_iter().flatten()
 }
 

@@ -57,7 +57,7 @@ impl Check<'_> {
                     }
                     None => {
                         let map = if on_host { &mut host } else { &mut ingress };
-                        map.insert(key, (name.clone(), port.span));
+                        map.insert(key, (name.to_string(), port.span));
                     }
                 }
             }

@@ -76,7 +76,7 @@ impl Check<'_> {
         let singular = section.trim_end_matches('s');
         let near = self.near(section, name);
         let few = self.section(section).filter(|map| !map.is_empty() && map.len() <= 30);
-        let allowed = few.map(|map| map.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+        let allowed = few.map(|map| map.keys().collect::<Vec<_>>().join(", "));
         let problem = self.error(span, path, format!("there is no {singular} `{name}`"));
         problem.allowed = allowed;
         problem.help = near.or_else(|| {
@@ -89,7 +89,7 @@ impl Check<'_> {
         if self.problems.len() > 200 {
             return None;
         }
-        did_you_mean(name, self.section(section)?.keys().map(String::as_str))
+        did_you_mean(name, self.section(section)?.keys())
     }
 
     /// Services that wait for each other in a circle.

@@ -45,7 +45,7 @@ impl Check<'_> {
             return;
         };
         let text = node.as_str().unwrap_or("");
-        if let Err(error) = image::normal(text) {
+        if let Err(error) = image::check(text) {
             let problem = self.error(
                 node.span,
                 &path.key("image"),

@@ -51,7 +51,7 @@ impl Walk<'_> {
                     match self.bytes_left.checked_sub(done.text.len()) {
                         Some(left) => {
                             self.bytes_left = left;
-                            *text = done.text;
+                            *text = done.text.into();
                         }
                         None => {
                             let error = TemplateError::Long { at: 0 };

@@ -4,7 +4,7 @@ use crate::env_file::{self, Form};
 use crate::path::KeyPath;
 use crate::problem::Problem;
 use crate::source::Span;
-use crate::yaml::{Entry, Map, Node, Value};
+use crate::yaml::{Entry, Map, Node, Text, Value};
 
 use super::{Loader, MOST_VARIABLE_BYTES, Place, empty_map, warning};
 
@@ -20,7 +20,7 @@ pub(super) fn fill_in(tree: &mut Node, lookup: &dyn Fn(&str) -> Option<String>) 
             if entry.node.is_empty()
                 && let Some(value) = lookup(name)
             {
-                entry.node.value = Value::Str(value);
+                entry.node.value = Value::Str(value.into());
             }
         }
     }
@@ -61,8 +61,8 @@ impl Loader<'_> {
                 let path = path.index(index);
                 for (name, value, span) in self.variables_of(file, &path, place) {
                     let value = value.or_else(|| place.lookup(&name)).map_or(
-                        if into == "labels" { Some(Value::Str(String::new())) } else { None },
-                        |v| Some(Value::Str(v)),
+                        if into == "labels" { Some(Value::Str(Text::default())) } else { None },
+                        |v| Some(Value::Str(v.into())),
                     );
                     if let Some(value) = value {
                         all.insert(name, Entry { key: span, node: Node::new(value, span) });

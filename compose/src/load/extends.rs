@@ -23,7 +23,7 @@ impl Loader<'_> {
             .into_iter()
             .flatten()
             .filter(|(_, e)| e.node.get("extends").is_some())
-            .map(|(name, _)| name.clone())
+            .map(|(name, _)| name.to_string())
             .collect();
         for name in names {
             let mut trail = Vec::new();
@@ -128,6 +128,6 @@ fn names(tree: &Node) -> BTreeSet<String> {
     tree.get("services")
         .and_then(Node::as_map)
         .into_iter()
-        .flat_map(|m| m.keys().cloned())
+        .flat_map(|m| m.keys().map(str::to_owned))
         .collect()
 }

@@ -74,7 +74,7 @@ fn profile(node: &mut Node, dir: &str, home: Option<&str>) {
     let mut path = Node::text(file, node.span);
     one(&mut path, dir, home);
     if let Some(path) = path.as_str() {
-        node.value = Value::Str(format!("seccomp={path}"));
+        node.value = Value::Str(format!("seccomp={path}").into());
     }
 }
 
@@ -86,9 +86,9 @@ fn one(node: &mut Node, dir: &str, home: Option<&str>) {
     if let (Some(rest), Some(home)) = (text.strip_prefix('~'), home)
         && (rest.is_empty() || rest.starts_with('/'))
     {
-        *text = format!("{home}{rest}");
+        *text = format!("{home}{rest}").into();
     }
     if !text.starts_with('/') {
-        *text = absolute(dir, text);
+        *text = absolute(dir, text).into();
     }
 }

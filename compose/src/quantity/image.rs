@@ -9,11 +9,36 @@
 /// # Errors
 /// What is wrong with it.
 pub fn normal(text: &str) -> Result<String, ImageError> {
-    if text.is_empty() {
-        return Err(ImageError::Empty);
-    }
     if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(format!("sha256:{text}"));
+    }
+    let Parts { name, tag, digest } = parts(text)?;
+    Ok(match (tag, digest) {
+        (None, None) => [name, ":latest"].concat(),
+        (Some(tag), None) => [name, ":", tag].concat(),
+        (None, Some(digest)) => [name, "@", digest].concat(),
+        (Some(tag), Some(digest)) => [name, ":", tag, "@", digest].concat(),
+    })
+}
+
+/// Judges a reference.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(text: &str) -> Result<(), ImageError> {
+    parts(text).map(drop)
+}
+
+struct Parts<'t> {
+    /// In its short usual form.
+    name: &'t str,
+    tag: Option<&'t str>,
+    digest: Option<&'t str>,
+}
+
+fn parts(text: &str) -> Result<Parts<'_>, ImageError> {
+    if text.is_empty() {
+        return Err(ImageError::Empty);
     }
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
@@ -52,12 +77,7 @@ pub fn normal(text: &str) -> Result<String, ImageError> {
         "docker.io" => path.strip_prefix("library/").filter(|p| !p.contains('/')).unwrap_or(path),
         _ => name,
     };
-    Ok(match (tag, digest) {
-        (None, None) => format!("{name}:latest"),
-        (Some(tag), None) => format!("{name}:{tag}"),
-        (None, Some(digest)) => format!("{name}@{digest}"),
-        (Some(tag), Some(digest)) => format!("{name}:{tag}@{digest}"),
-    })
+    Ok(Parts { name, tag, digest })
 }
 
 /// Why a text is no image reference.
@@ -83,9 +103,8 @@ pub enum ImageError {
 pub const ALLOWED: &str = "[registry[:port]/]name[:tag][@digest], names in lower case";
 
 fn is_domain(first: &str) -> bool {
-    first.contains(['.', ':'])
-        || first == "localhost"
-        || first.chars().any(|c| c.is_ascii_uppercase())
+    first == "localhost"
+        || first.bytes().any(|b| matches!(b, b'.' | b':') || b.is_ascii_uppercase())
 }
 
 fn domain_is_valid(domain: &str) -> bool {

@@ -151,6 +151,8 @@ pub enum Others {
 #[derive(Debug)]
 pub struct Field {
     pub name: &'static str,
+    /// The name's first bytes, by which it is found.
+    begin: u64,
     pub kind: &'static Kind,
     pub merge: Merge,
     pub fate: Fate,
@@ -195,7 +197,14 @@ pub enum Fate {
 /// A key of this kind that is used while reading.
 #[must_use]
 pub const fn field(name: &'static str, kind: &'static Kind) -> Field {
-    Field { name, kind, merge: Merge::Deep, fate: Fate::Used(""), keep_empty: false }
+    Field {
+        name,
+        begin: begin(name),
+        kind,
+        merge: Merge::Deep,
+        fate: Fate::Used(""),
+        keep_empty: false,
+    }
 }
 
 impl Field {
@@ -239,17 +248,29 @@ impl Shape {
     /// The key of this name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&'static Field> {
+        let begin = begin(name);
         // Long tables are in the order of their names, which a test holds.
         if self.fields.len() > SEARCHED {
-            let at = self.fields.binary_search_by(|field| field.name.cmp(name)).ok()?;
-            return self.fields.get(at);
+            let order = |field: &Field| field.begin.cmp(&begin).then_with(|| field.name.cmp(name));
+            return self.fields.binary_search_by(order).ok().and_then(|at| self.fields.get(at));
         }
-        self.fields.iter().find(|f| f.name == name)
+        self.fields.iter().find(|field| field.begin == begin && field.name == name)
     }
 }
 
 /// Tables up to this length are searched from the top.
 const SEARCHED: usize = 48;
+
+/// The first eight bytes as a number, which is in the order of the texts.
+const fn begin(name: &str) -> u64 {
+    let bytes = name.as_bytes();
+    let (mut number, mut at) = (0, 0);
+    while at < 8 {
+        number = number << 8 | if at < bytes.len() { bytes[at] as u64 } else { 0 };
+        at += 1;
+    }
+    number
+}
 
 /// A mapping with extensions, nothing required.
 #[must_use]

@@ -28,8 +28,7 @@ const FIELDS: &[Field] = &[
     field("container_name", &TEXT)
         .noted("a task's container is named after service, slot and task"),
     field("cpu_count", &COUNT).noted("only Windows containers have it; use `cpus`"),
-    field("cpu_percent", &Kind::Int { min: 0, max: 100 })
-        .noted("only Windows containers have it; use `cpus`"),
+    field("cpu_percent", &Kind::Number).noted("only Windows containers have it; use `cpus`"),
     field("cpu_period", &Kind::Micros).to("TaskTemplate.ContainerSpec.Engine.CpuPeriod"),
     field("cpu_quota", &Kind::Micros).to("TaskTemplate.ContainerSpec.Engine.CpuQuota"),
     field("cpu_rt_period", &Kind::Micros).to("TaskTemplate.ContainerSpec.Engine.CpuRealtimePeriod"),

@@ -62,8 +62,8 @@ pub(super) fn variables(node: &Node) -> Vec<String> {
         .into_iter()
         .flatten()
         .map(|(name, entry)| match entry.node.as_str() {
-            Some(value) => format!("{name}={value}"),
-            None => name.clone(),
+            Some(value) => [name.as_str(), "=", value].concat(),
+            None => name.to_string(),
         })
         .collect();
     out.sort();
@@ -138,7 +138,7 @@ fn ulimits(service: &Node) -> Vec<Ulimit> {
         .map(|(name, entry)| {
             let one = entry.node.as_int();
             Ulimit {
-                name: name.clone(),
+                name: name.to_string(),
                 hard: one.or(int(&entry.node, "hard")).unwrap_or(0),
                 soft: one.or(int(&entry.node, "soft")).unwrap_or(0),
             }

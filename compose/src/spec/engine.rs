@@ -16,8 +16,8 @@ pub(super) fn engine(
     problems: &mut Vec<Problem>,
 ) -> Option<Box<EngineOptions>> {
     // Most services ask for nothing of this: then there is no need to look for each key.
-    let asks = |key: &String| {
-        KEYS.binary_search(&key.as_str()).is_ok() || key == "networks" && has_own_address(service)
+    let asks = |key: &str| {
+        KEYS.binary_search(&key).is_ok() || key == "networks" && has_own_address(service)
     };
     let on_gpus = || service.get("deploy").is_some_and(|d| d.get("resources").is_some());
     if !service.as_map()?.keys().any(asks) && !on_gpus() {

@@ -8,7 +8,7 @@ use super::{MOST_CONTENT, Source, Specs, is_external, string, text_map};
 use crate::input::ReadError;
 use crate::path::KeyPath;
 use crate::problem::Problem;
-use crate::yaml::Node;
+use crate::yaml::{Node, Text};
 
 /// The most that a secret or config may hold, in bytes: Docker's limits.
 const SECRET_BYTES: usize = 500 * 1024;
@@ -62,7 +62,7 @@ pub(super) fn configs(source: &Source<'_>, out: &mut Specs, problems: &mut Vec<P
     out.configs.sort_by(|a, b| a.name.cmp(&b.name));
 }
 
-fn sorted<'a>(source: &'a Source<'_>, section: &str) -> Vec<(&'a String, &'a Node)> {
+fn sorted<'a>(source: &'a Source<'_>, section: &str) -> Vec<(&'a Text, &'a Node)> {
     let mut all: Vec<_> = source
         .section(section)
         .into_iter()

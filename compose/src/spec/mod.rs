@@ -20,7 +20,7 @@ use model::spec::{ConfigSpec, Labels, NetworkSpec, STACK_LABEL, SecretSpec, Serv
 use crate::input::Reader;
 use crate::path::KeyPath;
 use crate::problem::{Problem, Severity};
-use crate::yaml::{Map, Node};
+use crate::yaml::{Map, Node, Text};
 
 /// The requests of a stack, and the things that must exist before.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -75,8 +75,13 @@ impl Source<'_> {
         match own.and_then(|d| d.str("name")).filter(|n| !n.is_empty()) {
             Some(name) => name.to_owned(),
             None if own.is_some_and(is_external) => key.to_owned(),
-            None => format!("{}_{key}", self.stack),
+            None => self.scoped(key),
         }
+    }
+
+    /// A name that no other stack has.
+    fn scoped(&self, key: &str) -> String {
+        [self.stack, "_", key].concat()
     }
 
     fn labels(&self, node: Option<&Node>) -> Labels {
@@ -95,8 +100,7 @@ pub fn specs(source: &Source<'_>, problems: &mut Vec<Problem>) -> Specs {
     if let Some(services) = source.section("services") {
         let path = KeyPath::ROOT;
         let path = path.key("services");
-        let mut sorted: Vec<(&String, &Node)> =
-            services.iter().map(|(k, e)| (k, &e.node)).collect();
+        let mut sorted: Vec<(&Text, &Node)> = services.iter().map(|(k, e)| (k, &e.node)).collect();
         sorted.sort_unstable_by_key(|(name, _)| *name);
         out.services.reserve(sorted.len());
         for (name, node) in sorted {
@@ -129,7 +133,11 @@ pub fn is_external(node: &Node) -> bool {
 /// The mapping of texts under `key`.
 fn text_map(node: &Node, key: &str) -> Labels {
     let Some(map) = node.get(key).and_then(Node::as_map) else { return Labels::new() };
-    map.iter().map(|(k, e)| (k.clone(), e.node.scalar_text().unwrap_or_default())).collect()
+    let mut out = Labels::new();
+    for (key, entry) in map {
+        out.insert(key.to_string(), entry.node.scalar_text().unwrap_or_default());
+    }
+    out
 }
 
 /// The text under `key`, empty when there is none.

@@ -35,7 +35,7 @@ fn keys_of(service: &Node) -> impl Iterator<Item = &str> {
     let joins = service.as_map().is_some() && !has_own_mode(service);
     let named = service.get("networks").and_then(Node::as_map).filter(|_| joins);
     let none_named = joins && named.is_none_or(Map::is_empty);
-    let keys = named.into_iter().flat_map(|map| map.keys().map(String::as_str));
+    let keys = named.into_iter().flat_map(|map| map.keys());
     keys.chain(none_named.then_some(DEFAULT))
 }
 

@@ -86,7 +86,12 @@ pub(super) fn placement(service: &Node) -> Placement {
         constraints: node.map(|n| n.strings("constraints")).unwrap_or_default(),
         preferences,
         max_replicas: node.and_then(|n| count(n, "max_replicas_per_node")).unwrap_or(0),
-        platforms: service.str("platform").map(platform).into_iter().collect(),
+        platforms: service
+            .str("platform")
+            .filter(|p| !p.is_empty())
+            .map(platform)
+            .into_iter()
+            .collect(),
         ..Placement::default()
     }
 }
@@ -112,7 +117,7 @@ pub(super) fn dependencies(source: &Source<'_>, service: &Node) -> Vec<Dependenc
         .into_iter()
         .flatten()
         .map(|(key, entry)| Dependency {
-            service: format!("{}_{key}", source.stack),
+            service: source.scoped(key),
             condition: match entry.node.str("condition") {
                 Some("service_healthy") => DependencyCondition::Healthy,
                 Some("service_completed_successfully") => {

@@ -24,7 +24,7 @@ pub(super) fn service(
     let mut labels = source.labels(deploy);
     labels.insert(IMAGE_LABEL.to_owned(), string(node, "image"));
     ServiceSpec {
-        name: format!("{}_{name}", source.stack),
+        name: source.scoped(name),
         labels,
         task_template: TaskSpec {
             container_spec: Some(container::container(source, node, path, problems)),

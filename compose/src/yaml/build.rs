@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use saphyr_parser::{Event, ScalarStyle, Tag};
 
 use super::quick::{GivenUp, Listener, Told};
-use super::{Entry, Map, Mark, Node, Value, scalar};
+use super::{Entry, Map, Mark, Node, Text, Value, scalar};
 use crate::problem::{Problem, Severity};
 use crate::source::{SourceId, Span};
 
@@ -41,6 +41,10 @@ pub(super) struct Builder<'t, 'p> {
     documents: usize,
     nodes_left: usize,
     bytes_left: usize,
+    /// Room in which further lists and mappings grow; when they are finished they move to where they
+    /// fit exactly, so that memory is asked for once for each.
+    spare_lists: Vec<Vec<Node>>,
+    spare_maps: Vec<Map>,
 }
 
 struct Frame {
@@ -52,19 +56,13 @@ struct Frame {
 
 enum FrameKind {
     List(Vec<Node>),
-    Map { map: Map, key: Key, merge: Option<(Span, Node)> },
-}
-
-impl FrameKind {
-    fn map() -> FrameKind {
-        FrameKind::Map { map: Map::new(), key: Key::Awaited, merge: None }
-    }
+    Map { map: Map, key: Key, merge: Option<Box<(Span, Node)>> },
 }
 
 enum Key {
     /// A key comes next.
     Awaited,
-    Text(String, Span),
+    Text(Text, Span),
     /// `<<`
     Merge(Span),
     /// Not a text; noted. Its value is dropped.
@@ -87,6 +85,8 @@ impl<'t, 'p> Builder<'t, 'p> {
             documents: 0,
             nodes_left: COPIED_NODES,
             bytes_left: COPIED_BYTES,
+            spare_lists: Vec::new(),
+            spare_maps: Vec::new(),
         }
     }
 
@@ -112,15 +112,26 @@ impl<'t, 'p> Builder<'t, 'p> {
                 self.add(node, anchor)?;
             }
             Event::SequenceStart(anchor, tag) => {
-                self.open(anchor, tag.as_deref(), span, FrameKind::List(Vec::new()))?;
+                let list = self.list();
+                self.open(anchor, tag.as_deref(), span, list)?;
             }
             Event::MappingStart(anchor, tag) => {
-                self.open(anchor, tag.as_deref(), span, FrameKind::map())?;
+                let map = self.map();
+                self.open(anchor, tag.as_deref(), span, map)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.shut()?,
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
         }
         Ok(())
+    }
+
+    fn list(&mut self) -> FrameKind {
+        FrameKind::List(self.spare_lists.pop().unwrap_or_default())
+    }
+
+    fn map(&mut self) -> FrameKind {
+        let map = self.spare_maps.pop().unwrap_or_default();
+        FrameKind::Map { map, key: Key::Awaited, merge: None }
     }
 
     fn open(
@@ -159,15 +170,18 @@ impl<'t, 'p> Builder<'t, 'p> {
         let Frame { span, mark, anchor, kind } = frame;
         let value = match kind {
             FrameKind::List(mut items) => {
-                items.shrink_to_fit();
-                Value::List(items)
+                let list = Vec::from_iter(items.drain(..));
+                self.spare_lists.push(items);
+                Value::List(list)
             }
             FrameKind::Map { mut map, merge, .. } => {
-                if let Some((at, node)) = merge {
+                if let Some(merge) = merge {
+                    let (at, node) = *merge;
                     self.merge_into(&mut map, at, node)?;
                 }
-                map.shrink_to_fit();
-                Value::Map(map)
+                let fitting = map.take_fitting();
+                self.spare_maps.push(map);
+                Value::Map(fitting)
             }
         };
         Ok((Node { value, span, mark }, anchor))
@@ -212,14 +226,14 @@ impl<'t, 'p> Builder<'t, 'p> {
                 Key::Awaited => *key = key_of(node, self.given, self.problems),
                 Key::Bad => {}
                 Key::Merge(at) => {
-                    if let Some((first, _)) = merge {
+                    if let Some(first) = merge {
                         self.problems.push(
                             Problem::error(at, "", "the merge key `<<` is given twice")
-                                .related(*first, "first here")
+                                .related(first.0, "first here")
                                 .help("give one list: `<<: [*a, *b]`"),
                         );
                     } else {
-                        *merge = Some((at, node));
+                        *merge = Some(Box::new((at, node)));
                     }
                 }
                 Key::Text(name, at) => match map.get_mut(&name) {
@@ -247,7 +261,7 @@ impl<'t, 'p> Builder<'t, 'p> {
         if self.problems.len() > before {
             let inside = self.path();
             let path = match twice {
-                Some(name) if inside.is_empty() => name,
+                Some(name) if inside.is_empty() => name.to_string(),
                 Some(name) => format!("{inside}.{name}"),
                 None => inside,
             };
@@ -315,7 +329,7 @@ impl<'t, 'p> Builder<'t, 'p> {
     fn scalar(&mut self, text: Cow<'_, str>, plain: bool, tag: Option<&Tag>, span: Span) -> Node {
         let Some(tag) = tag else {
             let word = if plain { scalar::word(&text) } else { None };
-            return Node::new(word.unwrap_or_else(|| Value::Str(text.into_owned())), span);
+            return Node::new(word.unwrap_or_else(|| Value::Str(text.into())), span);
         };
         let text = &*text;
         if !tag.is_yaml_core_schema() {
@@ -323,13 +337,13 @@ impl<'t, 'p> Builder<'t, 'p> {
             let value = if plain && mark != Mark::None {
                 scalar::plain(text)
             } else {
-                Value::Str(text.to_owned())
+                Value::Str(text.into())
             };
             return Node { value, span, mark };
         }
         let value = match tag.suffix.as_str() {
-            "str" => Some(Value::Str(text.to_owned())),
-            "binary" => binary(text).map(Value::Str),
+            "str" => Some(Value::Str(text.into())),
+            "binary" => binary(text).map(|text| Value::Str(text.into())),
             "null" => Some(Value::Null),
             "int" => Some(scalar::plain(text)).filter(|v| matches!(v, Value::Int(_))),
             "bool" => scalar::truth(text).map(Value::Bool),
@@ -396,13 +410,13 @@ impl Listener for Builder<'_, '_> {
     }
 
     fn list(&mut self, anchor: usize, at: (u32, u32)) -> Told {
-        let span = self.place(at);
-        Ok(self.open(anchor, None, span, FrameKind::List(Vec::new()))?)
+        let (span, list) = (self.place(at), self.list());
+        Ok(self.open(anchor, None, span, list)?)
     }
 
     fn map(&mut self, anchor: usize, at: (u32, u32)) -> Told {
-        let span = self.place(at);
-        Ok(self.open(anchor, None, span, FrameKind::map())?)
+        let (span, map) = (self.place(at), self.map());
+        Ok(self.open(anchor, None, span, map)?)
     }
 
     fn end(&mut self) -> Told {

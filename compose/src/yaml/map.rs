@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::Index;
 
-use super::Entry;
+use super::{Entry, Text};
 use crate::source::to_u32;
 
 /// Entries that are searched one by one.
@@ -19,7 +19,7 @@ const FEW: usize = 16;
 /// A mapping. Equal when the same keys have the same entries, in whatever order.
 #[derive(Clone, Debug, Default)]
 pub struct Map {
-    entries: Vec<(String, Entry)>,
+    entries: Vec<(Text, Entry)>,
     /// The marks of all keys; of some more after entries were taken out.
     marks: u64,
     /// Hash and place of each key; none while there are few. Boxed: nearly every mapping is without one.
@@ -86,12 +86,13 @@ impl Map {
 
     /// The first entry in the order of the text.
     #[must_use]
-    pub fn first(&self) -> Option<(&String, &Entry)> {
+    pub fn first(&self) -> Option<(&Text, &Entry)> {
         self.entries.first().map(|(key, entry)| (key, entry))
     }
 
     /// Puts an entry in; one that was there gives its place to it and is returned.
-    pub fn insert(&mut self, key: String, entry: Entry) -> Option<Entry> {
+    pub fn insert(&mut self, key: impl Into<Text>, entry: Entry) -> Option<Entry> {
+        let key = key.into();
         if let Some(at) = self.place(&key) {
             return Some(std::mem::replace(&mut self.entries[at].1, entry));
         }
@@ -104,7 +105,7 @@ impl Map {
         let at = match self.place(key) {
             Some(at) => at,
             None => {
-                self.push(key.to_owned(), make());
+                self.push(key.into(), make());
                 self.entries.len() - 1
             }
         };
@@ -120,7 +121,7 @@ impl Map {
     }
 
     /// Takes out every entry for which `keep` is false.
-    pub fn retain(&mut self, mut keep: impl FnMut(&String, &mut Entry) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&Text, &mut Entry) -> bool) {
         let before = self.entries.len();
         self.entries.retain_mut(|(key, entry)| keep(key, entry));
         if self.entries.len() != before {
@@ -128,9 +129,14 @@ impl Map {
         }
     }
 
-    /// Gives back the room for entries that nobody will put in.
-    pub fn shrink_to_fit(&mut self) {
-        self.entries.shrink_to_fit();
+    /// Moves everything into a mapping without room for more; this one is empty then and keeps its
+    /// room.
+    pub(super) fn take_fitting(&mut self) -> Map {
+        Map {
+            entries: Vec::from_iter(self.entries.drain(..)),
+            marks: std::mem::take(&mut self.marks),
+            index: self.index.take(),
+        }
     }
 
     /// Puts the entries into the order of their keys.
@@ -147,8 +153,8 @@ impl Map {
         self.entries.iter_mut().map(|(key, entry)| (&*key, entry))
     }
 
-    pub fn keys(&self) -> impl Iterator<Item = &String> {
-        self.entries.iter().map(|(key, _)| key)
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| key.as_str())
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Entry> {
@@ -180,7 +186,7 @@ impl Map {
     }
 
     /// Puts an entry in behind the others; its key is not there, as the caller has seen.
-    pub(crate) fn push(&mut self, key: String, entry: Entry) {
+    pub(crate) fn push(&mut self, key: Text, entry: Entry) {
         self.marks |= mark(&key);
         if let Some(index) = &mut self.index {
             index.insert((hash(&key), to_u32(self.entries.len())));
@@ -215,16 +221,16 @@ impl Index<&str> for Map {
     }
 }
 
-impl FromIterator<(String, Entry)> for Map {
-    fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Map {
+impl<K: Into<Text>> FromIterator<(K, Entry)> for Map {
+    fn from_iter<I: IntoIterator<Item = (K, Entry)>>(entries: I) -> Map {
         let mut map = Map::new();
         map.extend(entries);
         map
     }
 }
 
-impl Extend<(String, Entry)> for Map {
-    fn extend<I: IntoIterator<Item = (String, Entry)>>(&mut self, entries: I) {
+impl<K: Into<Text>> Extend<(K, Entry)> for Map {
+    fn extend<I: IntoIterator<Item = (K, Entry)>>(&mut self, entries: I) {
         for (key, entry) in entries {
             self.insert(key, entry);
         }
@@ -233,19 +239,19 @@ impl Extend<(String, Entry)> for Map {
 
 /// Entries in the order of the text.
 pub type Iter<'m> = std::iter::Map<
-    std::slice::Iter<'m, (String, Entry)>,
-    fn(&'m (String, Entry)) -> (&'m String, &'m Entry),
+    std::slice::Iter<'m, (Text, Entry)>,
+    fn(&'m (Text, Entry)) -> (&'m Text, &'m Entry),
 >;
 
 /// The same, to be changed.
 pub type IterMut<'m> = std::iter::Map<
-    std::slice::IterMut<'m, (String, Entry)>,
-    fn(&'m mut (String, Entry)) -> (&'m String, &'m mut Entry),
+    std::slice::IterMut<'m, (Text, Entry)>,
+    fn(&'m mut (Text, Entry)) -> (&'m Text, &'m mut Entry),
 >;
 
 impl IntoIterator for Map {
-    type Item = (String, Entry);
-    type IntoIter = std::vec::IntoIter<(String, Entry)>;
+    type Item = (Text, Entry);
+    type IntoIter = std::vec::IntoIter<(Text, Entry)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.entries.into_iter()
@@ -253,7 +259,7 @@ impl IntoIterator for Map {
 }
 
 impl<'m> IntoIterator for &'m Map {
-    type Item = (&'m String, &'m Entry);
+    type Item = (&'m Text, &'m Entry);
     type IntoIter = Iter<'m>;
 
     fn into_iter(self) -> Iter<'m> {
@@ -262,7 +268,7 @@ impl<'m> IntoIterator for &'m Map {
 }
 
 impl<'m> IntoIterator for &'m mut Map {
-    type Item = (&'m String, &'m mut Entry);
+    type Item = (&'m Text, &'m mut Entry);
     type IntoIter = IterMut<'m>;
 
     fn into_iter(self) -> IterMut<'m> {
@@ -290,7 +296,7 @@ mod tests {
                 assert_eq!(map.get(&name(n)), Some(&entry("old")), "{n} of {count}");
                 assert_eq!(map.insert(name(n), entry("new")), Some(entry("old")));
             }
-            let order: Vec<String> = map.keys().cloned().collect();
+            let order: Vec<String> = map.keys().map(ToString::to_string).collect();
             assert_eq!(order, (0..count).map(name).collect::<Vec<_>>(), "the order stays");
             map.sort_keys();
             assert!(map.keys().is_sorted());

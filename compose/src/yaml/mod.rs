@@ -15,6 +15,8 @@ mod repair;
 pub mod scalar;
 
 pub use map::Map;
+/// A text of the tree. Nearly all are short: these stand in the tree itself, with no memory of their own.
+pub use smol_str::SmolStr as Text;
 
 use crate::source::Span;
 
@@ -46,7 +48,7 @@ pub enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Str(String),
+    Str(Text),
     List(Vec<Node>),
     Map(Map),
 }
@@ -68,7 +70,7 @@ impl Node {
 
     /// A text at `span`.
     #[must_use]
-    pub fn text(text: impl Into<String>, span: Span) -> Node {
+    pub fn text(text: impl Into<Text>, span: Span) -> Node {
         Node::new(Value::Str(text.into()), span)
     }
 
@@ -175,7 +177,7 @@ impl Node {
             Value::Bool(value) => Some(value.to_string()),
             Value::Int(number) => Some(number.to_string()),
             Value::Float(number) => Some(scalar::float_text(*number)),
-            Value::Str(text) => Some(text.clone()),
+            Value::Str(text) => Some(text.to_string()),
             Value::List(_) | Value::Map(_) => None,
         }
     }
@@ -190,10 +192,10 @@ impl Node {
             Value::Int(number) => Json::from(*number),
             Value::Float(number) => serde_json::Number::from_f64(*number)
                 .map_or_else(|| Json::String(scalar::float_text(*number)), Json::Number),
-            Value::Str(text) => Json::String(text.clone()),
+            Value::Str(text) => Json::String(text.to_string()),
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
             Value::Map(map) => {
-                Json::Object(map.iter().map(|(k, e)| (k.clone(), e.node.to_json())).collect())
+                Json::Object(map.iter().map(|(k, e)| (k.to_string(), e.node.to_json())).collect())
             }
         }
     }
@@ -201,7 +203,7 @@ impl Node {
 
 /// A mapping of places all equal to `span`, for nodes that are made rather than read.
 #[must_use]
-pub fn map_of<K: Into<String>>(entries: impl IntoIterator<Item = (K, Value)>, span: Span) -> Value {
+pub fn map_of<K: Into<Text>>(entries: impl IntoIterator<Item = (K, Value)>, span: Span) -> Value {
     Value::Map(
         entries
             .into_iter()

@@ -24,6 +24,10 @@ pub(super) fn guilty(text: &str, at: usize, info: &str) -> Guilty {
     if let Some(at) = tabbed_line(text, at).filter(|_| info.contains("tab")) {
         return Guilty { at, help: Some(tab) };
     }
+    let line = line_start(text, at);
+    if text[line..].trim_start().starts_with("{{") {
+        return Guilty { at, help: Some("a template? Render it first") };
+    }
     if let Some(at) = open_quote(text, at) {
         return Guilty { at, help: Some("is its closing quote missing?") };
     }
@@ -37,7 +41,12 @@ pub(super) fn guilty(text: &str, at: usize, info: &str) -> Guilty {
             return Guilty { at: next + column, help: Some(help) };
         }
     }
-    Guilty { at, help: None }
+    if let Some(at) = without_colon(text, line).filter(|_| info.contains("mapping values")) {
+        return Guilty { at, help: Some("is a colon missing behind its first word?") };
+    }
+    let lonely = info.contains("did not find expected") && is_lonely(text, line);
+    let help = "no line above begins in this column: is it indented as it should be?";
+    Guilty { at, help: lonely.then_some(help) }
 }
 
 /// Blanks out the block to which byte `at` belongs, of which the parser says `info`, and says which
@@ -106,6 +115,32 @@ fn open_quote(text: &str, at: usize) -> Option<usize> {
     let open = inside.rfind(quote)?;
     inside[open..].contains('\n').then_some(open)
 }
+
+/// Where the line above the one that begins at `line` has its first letter, when it is no list item and
+/// has no key, though it stands where keys do.
+fn without_colon(text: &str, line: usize) -> Option<usize> {
+    let above = line_start(text, line.checked_sub(1)?);
+    let column = first_letter(text, above).filter(|c| first_letter(text, line) == Some(*c))?;
+    let words = text[above + column..line].trim_end();
+    let a_key = words.contains(": ") || words.ends_with(':');
+    (!a_key && !words.starts_with(['-', '#'])).then_some(above + column)
+}
+
+/// True when the line that begins at `line` goes back to a column in which nothing stands within what
+/// encloses it.
+fn is_lonely(text: &str, line: usize) -> bool {
+    let Some(column) = first_letter(text, line) else { return false };
+    let columns = text[..line].rsplit('\n').take(MOST_LINES).map(|above| {
+        let letters = above.trim_start();
+        (!letters.is_empty() && !letters.starts_with('#')).then(|| above.len() - letters.len())
+    });
+    let mut columns = columns.flatten().peekable();
+    let goes_back = columns.peek().is_some_and(|above| *above > column);
+    goes_back && columns.find(|above| *above <= column).is_some_and(|above| above != column)
+}
+
+/// Lines above a complaint that are looked at.
+const MOST_LINES: usize = 200;
 
 /// Bytes around a complaint in which what is to blame is looked for.
 const FAR: usize = 4_096;

@@ -10,7 +10,7 @@ use super::Value;
 /// The value of a plain (unquoted) scalar.
 #[must_use]
 pub fn plain(text: &str) -> Value {
-    word(text).unwrap_or_else(|| Value::Str(text.to_owned()))
+    word(text).unwrap_or_else(|| Value::Str(text.into()))
 }
 
 /// The value of a plain scalar that is more than its text; nothing when it is a text.

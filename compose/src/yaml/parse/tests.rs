@@ -191,11 +191,25 @@ fn what_is_to_blame_is_told_where_it_is_not_where_it_was_noticed() {
         ("a: 1\nb: [c, d\ne: 1\n", "f.yml:2:4: "),
         ("a: 1\nb:\n  c: [d\n\ne:\n  f: 1\n", "f.yml:3:6: "),
         ("a: b # c\n  d: 1\n", "f.yml:2:3: "),
+        ("a:\n  b c\n  d: [1]\n", "f.yml:2:3: "),
     ] {
         let (tree, problems) = told(text);
         assert_eq!(tree, None, "{text}");
         assert!(problems[0].starts_with(place), "{text}: {problems:?}");
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+    }
+}
+
+#[test]
+fn the_usual_slips_are_told_with_a_way_out() {
+    for (text, words) in [
+        ("a:\n  b:\n    c: 1\n   d: 2\n", "f.yml:4:4: error: not valid YAML: "),
+        ("a:\n  b:\n    c: 1\n   d: 2\n", "; no line above begins in this column"),
+        ("a:\n  b c\n  d: [1]\n", "; is a colon missing behind its first word?"),
+        ("{{- if .x }}\na: 1\n", "; a template? Render it first"),
+    ] {
+        let (_, problems) = told(text);
+        assert!(problems[0].contains(words), "{text}: {problems:?}");
     }
 }
 
