@@ -86,13 +86,18 @@ impl Ca {
 struct Call {
     path: String,
     incoming: Incoming,
-    outgoing: mpsc::Sender<Bytes>,
+    outgoing: mpsc::Sender<Result<Bytes, Broken>>,
 }
+
+/// How a manager's answer may end without having come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("broken off")]
+struct Broken;
 
 impl Call {
     async fn send(&self, frame: &FromManager) {
         let bytes = Bytes::from(encode(frame).expect("a frame"));
-        self.outgoing.send(bytes).await.expect("the agent listens");
+        self.outgoing.send(Ok(bytes)).await.expect("the agent listens");
     }
 
     /// The next frame that `wanted` takes; others pass by.
@@ -154,13 +159,13 @@ async fn manager(ca: &Ca) -> (SocketAddr, mpsc::Receiver<Call>) {
 async fn answer(
     request: Request<Incoming>,
     calls: mpsc::Sender<Call>,
-) -> Response<BoxBody<Bytes, Infallible>> {
+) -> Response<BoxBody<Bytes, Broken>> {
     let (outgoing, receiver) = mpsc::channel(8);
     let path = request.uri().path().to_owned();
     if calls.send(Call { path, incoming: request.into_body(), outgoing }).await.is_err() {
-        return Response::new(Empty::new().boxed());
+        return Response::new(Empty::new().map_err(|never| match never {}).boxed());
     }
-    let stream = ReceiverStream::new(receiver).map(|bytes| Ok(Frame::data(bytes)));
+    let stream = ReceiverStream::new(receiver).map(|bytes| bytes.map(Frame::data));
     Response::new(BodyExt::boxed(StreamBody::new(stream)))
 }
 
@@ -173,6 +178,7 @@ struct Agent {
     leaving: CancellationToken,
     _description: watch::Sender<NodeDescription>,
     _identity: watch::Sender<Arc<Identity>>,
+    engine: Engine,
     _stop: tokio_util::sync::DropGuard,
     _home: tempfile::TempDir,
 }
@@ -197,6 +203,7 @@ fn start(ca: &Ca, managers: &[SocketAddr]) -> Agent {
         applied: applied.clone(),
         _description: description.clone(),
         _identity: identity.clone(),
+        engine: engine.clone(),
         _home: home,
     };
     let session = Session {
@@ -334,6 +341,37 @@ async fn a_stream_carries_the_engines_answer() {
     }
     assert_eq!(head.expect("a head").status, 200);
     assert_eq!(decoder.into_rest(), b"OK");
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_no_shorter_one_to_the_engine() {
+    let ca = Ca::new();
+    let (address, mut calls) = manager(&ca).await;
+    let agent = start(&ca, &[address]);
+    let (session, _) = welcome(&mut calls).await;
+    let chunk = Bytes::from(vec![7; 16 << 10]);
+    for (stream, header, breaks) in [
+        (1, ("transfer-encoding", "chunked".to_owned()), false),
+        (2, ("transfer-encoding", "chunked".to_owned()), true),
+        (3, ("content-length", (100 * chunk.len()).to_string()), false),
+        (4, ("content-length", (200 * chunk.len()).to_string()), true),
+    ] {
+        let headers = vec![(header.0.to_owned(), header.1)];
+        let path = "/containers/1/archive?path=/".to_owned();
+        let request = StreamRequest { method: "PUT".into(), path, headers };
+        session.send(&FromManager::Open { stream, request }).await;
+        let call = calls.recv().await.expect("a stream");
+        for _ in 0..100 {
+            call.outgoing.send(Ok(chunk.clone())).await.expect("it is taken");
+        }
+        if breaks {
+            call.outgoing.send(Err(Broken)).await.expect("it is taken");
+        }
+        drop(call.outgoing);
+        let uploads = agent.engine.uploads(usize::try_from(stream).expect("small")).await;
+        let expected = (!breaks).then_some(100 * chunk.len());
+        assert_eq!(uploads.last(), Some(&expected), "stream {stream}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use model::NodeId;
@@ -12,7 +11,8 @@ use orchestrator_core::State;
 use orchestrator_core::command::{Applied, Batch, Entry};
 
 use crate::api::cluster::{
-    Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, StreamError,
+    Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, RequestBody,
+    StreamError,
 };
 use crate::leader::Clock;
 use crate::log::{self, Log, Standing};
@@ -110,7 +110,7 @@ impl Cluster for LiveCluster {
         &self,
         node: NodeId,
         request: StreamRequest,
-        body: Bytes,
+        body: RequestBody,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>> {
         async move {
             let leadership = self.log.leadership();
@@ -125,9 +125,9 @@ impl Cluster for LiveCluster {
                     let waited_ms = u64::try_from(OPEN_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
                     StreamError::Timeout { waited_ms }
                 }
-                sessions::StreamError::Malformed(_) | sessions::StreamError::Relay(_) => {
-                    StreamError::Broken { why: error.to_string() }
-                }
+                sessions::StreamError::Malformed(_)
+                | sessions::StreamError::Body(_)
+                | sessions::StreamError::Relay(_) => StreamError::Broken { why: error.to_string() },
             })?;
             let body = stream.output.into_data_stream();
             let body = body.map(|chunk| chunk.map_err(std::io::Error::other)).boxed();

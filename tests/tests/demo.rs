@@ -377,6 +377,11 @@ mod on_real_hosts {
         lab.docker("m1", &[&create[..], &rest].concat()).expect("create");
         settled(lab, "web", 3, DEPLOY);
         let long = "a line for a container elsewhere\n".repeat(50_000);
+        // More than a request that is kept in memory on its way may have.
+        let folder = tempfile::tempdir().expect("a folder");
+        let (sent, back) = (folder.path().join("sent"), folder.path().join("back"));
+        let bytes: Vec<u8> = (0..20_u32 << 20).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&sent, &bytes).expect("written");
         for (asked, on) in [("m1", "m2"), ("m2", "m3"), ("m3", "m1")] {
             let label = "label=com.docker.swarm.service.name=web";
             let id = lab.engine(on, &["ps", "-q", "--no-trunc", "--filter", label]).expect("ps");
@@ -394,6 +399,11 @@ mod on_real_hosts {
             let stats = lab.docker(asked, &stats).expect("stats");
             assert!(stats.trim().parse::<u32>().is_ok_and(|pids| pids > 0), "{stats}");
             lab.docker(asked, &["logs", &id]).expect("logs");
+            let (sent, back) = (sent.to_string_lossy(), back.to_string_lossy());
+            let there = format!("{id}:/large");
+            lab.docker(asked, &["cp", "-q", &sent, &there]).expect("cp there");
+            lab.docker(asked, &["cp", "-q", &there, &back]).expect("cp back");
+            assert!(std::fs::read(&*back).expect("it came") == bytes, "{asked} to {on}");
         }
         let named = lab.running("m1", "web").expect("tasks");
         let (task, _) = named.iter().find(|(_, node)| node == "m3").expect("one on m3");

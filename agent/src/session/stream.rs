@@ -2,15 +2,16 @@
 //! connection of its own.
 //!
 //! The manager says `Open`; the agent answers with `POST /stream/{id}`. Up go the head of the engine's
-//! answer as one frame and then its bytes; down come the bytes for the engine: first the request's body,
-//! as long as its `Content-Length` says, and, once the engine has switched to a raw stream, the input.
+//! answer as one frame and then its bytes; down come the bytes for the engine: the request's body, as long as
+//! its `Content-Length` says or to the end, and, once the engine has switched to a raw stream, the input.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use http::header::{CONTENT_LENGTH, HOST};
+use futures_util::future::ready;
+use futures_util::{StreamExt, stream};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -19,7 +20,7 @@ use model::wire::frame::encode;
 use model::wire::session::{StreamHead, StreamRequest};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::engine::Containers;
@@ -96,37 +97,74 @@ impl Streams {
         input: &mut Input,
         chunks: mpsc::Sender<Bytes>,
     ) -> Result<(), Gone> {
-        let length = asked
-            .headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()))
-            .and_then(|(_, value)| value.parse().ok())
-            .unwrap_or(0);
-        let body = input.exactly(length).await?;
+        if header_of(&asked, &UPGRADE).is_some() {
+            return self.pass_raw(asked, input, chunks).await;
+        }
+        let (body, feed) = match Upload::of(&asked) {
+            Upload::Nothing => (full(Bytes::new()), None),
+            upload => {
+                let (taken, waiting) = mpsc::channel(CHUNKS);
+                let (whole, told) = oneshot::channel();
+                (until_whole(waiting, told), Some(input.feed(upload, taken, whole)))
+            }
+        };
         let Some(request) = request(&asked, body) else {
             return refuse(&chunks, StatusCode::BAD_REQUEST, "the request is not valid HTTP").await;
         };
+        let mut carried = std::pin::pin!(self.carry_out(request, &chunks));
+        if let Some(feed) = feed {
+            tokio::select! {
+                done = &mut carried => return done.map(drop),
+                fed = feed => fed?,
+            }
+        }
+        carried.await.map(drop)
+    }
+
+    /// A request after which the engine may switch to a raw stream.
+    async fn pass_raw(
+        &self,
+        asked: StreamRequest,
+        input: &mut Input,
+        chunks: mpsc::Sender<Bytes>,
+    ) -> Result<(), Gone> {
+        let length = header_of(&asked, &CONTENT_LENGTH).and_then(|v| v.parse().ok()).unwrap_or(0);
+        let body = input.exactly(length).await?;
+        let Some(request) = request(&asked, full(body)) else {
+            return refuse(&chunks, StatusCode::BAD_REQUEST, "the request is not valid HTTP").await;
+        };
+        let Some(mut switched) = self.carry_out(request, &chunks).await? else { return Ok(()) };
+        let upgraded = hyper::upgrade::on(&mut switched).await.map_err(|_| Gone)?;
+        both_ways(TokioIo::new(upgraded), input, chunks).await
+    }
+
+    /// Sends the engine's answer up. One that switches to a raw stream is given back.
+    async fn carry_out(
+        &self,
+        request: Request<Body>,
+        chunks: &mpsc::Sender<Bytes>,
+    ) -> Result<Option<http::Response<Incoming>>, Gone> {
         let answer = tokio::select! {
             () = chunks.closed() => return Err(Gone),
             answer = self.engine.request(request) => answer,
         };
-        let mut response = match answer {
+        let response = match answer {
             Ok(response) => response,
             Err(error @ (EngineError::Away { .. } | EngineError::Silent(_))) => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
-                return refuse(&chunks, status, &error.to_string()).await;
+                return refuse(chunks, status, &error.to_string()).await.map(|()| None);
             }
             Err(error @ EngineError::Refused { .. }) => {
-                return refuse(&chunks, StatusCode::BAD_GATEWAY, &error.to_string()).await;
+                let status = StatusCode::BAD_GATEWAY;
+                return refuse(chunks, status, &error.to_string()).await.map(|()| None);
             }
         };
         let text = |v: &HeaderValue| String::from_utf8_lossy(v.as_bytes()).into_owned();
         let headers = response.headers().iter().map(|(k, v)| (k.to_string(), text(v)));
         let head = StreamHead { status: response.status().as_u16(), headers: headers.collect() };
-        send_head(&chunks, &head).await?;
+        send_head(chunks, &head).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let upgraded = hyper::upgrade::on(&mut response).await.map_err(|_| Gone)?;
-            return both_ways(TokioIo::new(upgraded), input, chunks).await;
+            return Ok(Some(response));
         }
         let mut body = response.into_body();
         loop {
@@ -140,10 +178,46 @@ impl Streams {
                         chunks.send(bytes).await.map_err(|_| Gone)?;
                     }
                 }
-                Some(Err(_)) | None => return Ok(()),
+                Some(Err(_)) | None => return Ok(None),
             }
         }
     }
+}
+
+/// A header that the manager passed on.
+fn header_of<'a>(asked: &'a StreamRequest, name: &HeaderName) -> Option<&'a str> {
+    let found = asked.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
+    found.map(|(_, value)| value.as_str())
+}
+
+/// How much of what comes down is the request's body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upload {
+    Nothing,
+    Bytes(usize),
+    /// All of it.
+    ToTheEnd,
+}
+
+impl Upload {
+    fn of(asked: &StreamRequest) -> Upload {
+        if header_of(asked, &TRANSFER_ENCODING).is_some() {
+            return Upload::ToTheEnd;
+        }
+        match header_of(asked, &CONTENT_LENGTH).and_then(|v| v.parse().ok()).unwrap_or(0) {
+            0 => Upload::Nothing,
+            length => Upload::Bytes(length),
+        }
+    }
+}
+
+/// A body for the engine, which fails at its end unless it is `whole`: one that broke off is no
+/// shorter one, and the engine must not take it for that.
+fn until_whole(chunks: mpsc::Receiver<Bytes>, whole: oneshot::Receiver<()>) -> Body {
+    let broken = |_| Err("the request broke off".into());
+    let end = stream::once(whole).filter_map(move |whole| ready(whole.err().map(broken)));
+    let frames = ReceiverStream::new(chunks).map(|bytes| Ok(Frame::data(bytes)));
+    BodyExt::boxed(StreamBody::new(frames.chain(end)))
 }
 
 /// Bytes between manager and engine until both have ended; the end of one way leaves the other open.
@@ -204,6 +278,36 @@ impl Input {
         }
     }
 
+    /// Passes the body on until it ends, and is `whole`, or nobody takes it any more.
+    async fn feed(
+        &mut self,
+        upload: Upload,
+        to: mpsc::Sender<Bytes>,
+        whole: oneshot::Sender<()>,
+    ) -> Result<(), Gone> {
+        let mut left = match upload {
+            Upload::Nothing => return Ok(()),
+            Upload::Bytes(length) => length,
+            Upload::ToTheEnd => usize::MAX,
+        };
+        while left > 0 {
+            let mut bytes = match self.next().await? {
+                Some(bytes) => bytes,
+                None if upload == Upload::ToTheEnd => break,
+                None => return Err(Gone),
+            };
+            if bytes.len() > left {
+                self.rest.extend_from_slice(&bytes.split_off(left));
+            }
+            left -= bytes.len();
+            if to.send(bytes).await.is_err() {
+                return Ok(());
+            }
+        }
+        let _ = whole.send(());
+        Ok(())
+    }
+
     /// The first `length` bytes; what came with them is kept.
     async fn exactly(&mut self, length: usize) -> Result<Bytes, Gone> {
         let mut taken = BytesMut::new();
@@ -217,18 +321,18 @@ impl Input {
 }
 
 /// The request for the engine; none when it is no valid HTTP.
-fn request(asked: &StreamRequest, body: Bytes) -> Option<Request<Body>> {
+fn request(asked: &StreamRequest, body: Body) -> Option<Request<Body>> {
     let mut request = Request::builder().method(asked.method.as_str()).uri(asked.path.as_str());
     let headers = request.headers_mut()?;
     headers.insert(HOST, HeaderValue::from_static("engine"));
     for (name, value) in &asked.headers {
         let name: HeaderName = name.parse().ok()?;
-        // The body is sent whole, so hyper says how long it is.
-        if name != HOST && name != CONTENT_LENGTH {
+        // Without a length hyper sends it in chunks.
+        if name != HOST && name != TRANSFER_ENCODING {
             headers.append(name, value.parse().ok()?);
         }
     }
-    request.body(full(body)).ok()
+    request.body(body).ok()
 }
 
 async fn send_head(chunks: &mpsc::Sender<Bytes>, head: &StreamHead) -> Result<(), Gone> {

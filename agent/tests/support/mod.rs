@@ -44,6 +44,8 @@ pub struct Engine {
     pub calls: Arc<Mutex<Vec<String>>>,
     /// Images that are here.
     pub images: Arc<Mutex<Vec<String>>>,
+    /// How many bytes each upload had; none of one that broke off.
+    pub uploads: Arc<Mutex<Vec<Option<usize>>>>,
     events: broadcast::Sender<String>,
     changed: watch::Sender<u64>,
 }
@@ -55,6 +57,7 @@ impl Engine {
             containers: Arc::default(),
             calls: Arc::default(),
             images: Arc::new(Mutex::new(vec!["web:1".into()])),
+            uploads: Arc::default(),
             events: broadcast::Sender::new(256),
             changed: watch::Sender::new(0),
         }
@@ -103,6 +106,22 @@ impl Engine {
         if tokio::time::timeout(limit, seen).await.is_err() {
             panic!("never: {what}: {:#?}", self.containers.lock().expect("a lock"));
         }
+    }
+
+    /// Waits for this many uploads.
+    pub async fn uploads(&self, count: usize) -> Vec<Option<usize>> {
+        let mut changed = self.changed.subscribe();
+        let seen = async {
+            loop {
+                let uploads = self.uploads.lock().expect("a lock").clone();
+                if uploads.len() == count {
+                    return uploads;
+                }
+                changed.changed().await.expect("the engine lives");
+            }
+        };
+        let limit = std::time::Duration::from_secs(20);
+        tokio::time::timeout(limit, seen).await.expect("so many uploads")
     }
 
     pub fn count_calls(&self, part: &str) -> usize {
@@ -186,6 +205,13 @@ impl Engine {
                 let mut reply = ok(&json!({"Id": id}));
                 *reply.status_mut() = StatusCode::CREATED;
                 reply
+            }
+            ("PUT", ["containers", _, "archive"]) => {
+                let body = request.body_mut().collect().await;
+                let taken = body.ok().map(|body| body.to_bytes().len());
+                self.uploads.lock().expect("a lock").push(taken);
+                self.changed.send_modify(|n| *n += 1);
+                text(StatusCode::OK, "")
             }
             (_, ["containers", id]) | (_, ["containers", id, _]) => {
                 let what = words.get(2).copied().unwrap_or("");

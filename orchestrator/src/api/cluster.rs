@@ -40,7 +40,7 @@ pub trait Cluster: Send + Sync + 'static {
         &self,
         node: NodeId,
         request: StreamRequest,
-        body: Bytes,
+        body: RequestBody,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>>;
 }
 
@@ -82,11 +82,13 @@ impl Reachability {
     }
 }
 
+/// A request's body on its way to an engine, as it comes. An error in it ends the request.
+pub type RequestBody = BoxStream<'static, std::io::Result<Bytes>>;
+
 /// The answer of a node's engine.
 pub struct NodeStream {
     pub head: StreamHead,
-    /// Bytes for the engine: as many of the request's body as its `content-length` says, then, once
-    /// the engine has switched to a raw stream, its input. Dropping it ends that half.
+    /// Once the engine has switched to a raw stream: its input. Dropping it ends that half.
     pub input: mpsc::Sender<Bytes>,
     /// The body, as it comes. Dropping it ends the request.
     pub body: BoxStream<'static, std::io::Result<Bytes>>,

@@ -13,6 +13,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
+use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use model::NodeId;
 use model::object::Task;
@@ -21,7 +22,7 @@ use orchestrator_core::state;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::cluster::{NodeStream, StreamError};
+use super::cluster::{NodeStream, RequestBody, StreamError};
 use super::error::ApiError;
 use super::{Api, render};
 
@@ -133,10 +134,11 @@ async fn carry_out(
     let upgrade =
         request.headers().contains_key(header::UPGRADE).then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
-    // The front has read it, and within its limit.
-    let body = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .map_err(|e| ApiError::bad_request(format!("the body cannot be read: {e}")))?;
+    let Sent { header: length, body } = match upgrade {
+        // What follows it on the way up is the raw stream: its end has to be known.
+        Some(_) => Sent::whole(body).await?,
+        None => Sent::streamed(&head.headers, body),
+    };
     let mut path = what.to_owned();
     if !rest.is_empty() {
         path.push('/');
@@ -147,7 +149,7 @@ async fn carry_out(
         path.push_str(query);
     }
     let method = head.method.to_string();
-    let headers = headers_for_engine(&head.headers, body.len(), upgrade.is_some());
+    let headers = headers_for_engine(&head.headers, length, upgrade.is_some());
     let asked = StreamRequest { method, path, headers };
     let opened = api.0.cluster.open_stream(node, asked, body).await;
     let stream = opened.map_err(|error| cannot_reach(api, node, &error))?;
@@ -178,15 +180,46 @@ async fn carry_out(
     Ok(response)
 }
 
+/// A request's body, and the header that says where it ends.
+struct Sent {
+    header: Option<(HeaderName, String)>,
+    body: RequestBody,
+}
+
+impl Sent {
+    async fn whole(body: Body) -> Result<Sent, ApiError> {
+        let bytes = super::front::whole(body).await?;
+        let header = Some((header::CONTENT_LENGTH, bytes.len().to_string()));
+        Ok(Sent { header, body: stream::iter([Ok(bytes)]).boxed() })
+    }
+
+    fn streamed(headers: &HeaderMap, body: Body) -> Sent {
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+        let header = match length {
+            Some(length) => Some((header::CONTENT_LENGTH, length.to_owned())),
+            None if axum::body::HttpBody::is_end_stream(&body) => {
+                Some((header::CONTENT_LENGTH, "0".to_owned()))
+            }
+            None => Some((header::TRANSFER_ENCODING, "chunked".to_owned())),
+        };
+        let body = body.into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
+        Sent { header, body: body.boxed() }
+    }
+}
+
 /// What the engine is told: the client's headers but for those of its connection.
-fn headers_for_engine(from: &HeaderMap, length: usize, upgrades: bool) -> Vec<(String, String)> {
+fn headers_for_engine(
+    from: &HeaderMap,
+    length: Option<(HeaderName, String)>,
+    upgrades: bool,
+) -> Vec<(String, String)> {
     let kept = from
         .iter()
         .filter(|(name, _)| !OF_CONNECTION.contains(name) && *name != header::CONTENT_LENGTH);
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let mut headers: Vec<(String, String)> =
         kept.map(|(name, value)| (name.to_string(), text(value))).collect();
-    headers.push((header::CONTENT_LENGTH.to_string(), length.to_string()));
+    headers.extend(length.map(|(name, value)| (name.to_string(), value)));
     if upgrades {
         headers.push((header::CONNECTION.to_string(), "Upgrade".to_owned()));
         headers.push((header::UPGRADE.to_string(), "tcp".to_owned()));

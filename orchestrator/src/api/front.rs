@@ -48,16 +48,29 @@ async fn answer(inner: Router, request: Request) -> Response {
 ///
 /// The body is read whatever comes of the request: a client that is still writing when it is
 /// answered sees a broken pipe instead of the answer.
+/// What goes on to a container's engine is as large as it is, and passed on as it comes.
 async fn prepare(request: Request) -> Result<Request, ApiError> {
+    if super::containers::is_of_container(request.uri().path()) {
+        let (mut head, body) = request.into_parts();
+        if let Some(uri) = strip_version(&head.uri)? {
+            head.uri = uri;
+        }
+        return Ok(Request::from_parts(head, body));
+    }
     let (mut head, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|e| {
-        let message = format!("the body cannot be read (at most {MAX_BODY} bytes): {e}");
-        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
+    let body = whole(body).await?;
     if let Some(uri) = strip_version(&head.uri)? {
         head.uri = uri;
     }
     Ok(Request::from_parts(head, Body::from(body)))
+}
+
+/// All of a body, within the limit.
+pub(super) async fn whole(body: Body) -> Result<axum::body::Bytes, ApiError> {
+    axum::body::to_bytes(body, MAX_BODY).await.map_err(|e| {
+        let message = format!("the body cannot be read (at most {MAX_BODY} bytes): {e}");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    })
 }
 
 /// Largest body, bytes: a stack with many configs.

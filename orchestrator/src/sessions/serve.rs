@@ -39,7 +39,7 @@ const CHUNKS: usize = 4;
 pub fn routes(sessions: Arc<Sessions>) -> Router {
     Router::new()
         .route("/session", post(session))
-        .route("/stream/{id}", post(streams::stream))
+        .route("/stream/{id}", post(streams::serve))
         .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(sessions)
 }

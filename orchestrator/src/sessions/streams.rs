@@ -18,7 +18,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::{StreamExt, stream};
 use model::NodeId;
 use model::wire::frame::{Decoder, encode};
 use model::wire::session::{FromManager, StreamHead, StreamRequest};
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Sessions;
+use crate::api::cluster::RequestBody;
 use crate::log::Leader;
 use crate::transport::{Lane, Peer, Pool, Target};
 
@@ -54,6 +56,9 @@ pub enum StreamError {
     Timeout(NodeId),
     #[error("node {0} answered something that is not understood")]
     Malformed(NodeId),
+    /// The client broke off before all of its request was sent.
+    #[error("the request for node {0} broke off")]
+    Body(NodeId),
     /// The manager that has the node's session could not pass the request on.
     #[error("{0}")]
     Relay(String),
@@ -82,6 +87,9 @@ pub struct Streams {
 struct Ends {
     body: Body,
     input: mpsc::Sender<Bytes>,
+    /// To be told once everything that belongs into the input is in it. Without that the input's
+    /// end is a failure to the agent.
+    whole: oneshot::Sender<()>,
 }
 
 impl Sessions {
@@ -93,13 +101,32 @@ impl Sessions {
         &self,
         node: NodeId,
         request: StreamRequest,
-        body: Bytes,
+        body: RequestBody,
     ) -> Result<Stream, StreamError> {
         let is_get = request.method == "GET";
-        let ends = self.ask(node, request).await?;
-        // The engine answers when it has all of it.
-        tokio::spawn(send_all(ends.input.clone(), body));
-        head_of(node, is_get, ends).await
+        let goes_on = has_raw_input(&request);
+        let Ends { body: output, input, whole } = self.ask(node, request).await?;
+        let kept = if goes_on { input.clone() } else { nowhere() };
+        // What was sent is whole once all of it was; where it broke off, or nobody sends it any
+        // more, the engine must not take it for whole.
+        let mut feed = Box::pin(async move {
+            let sent = send_all(input, body).await;
+            if sent.is_ok() {
+                let _ = whole.send(());
+            }
+            sent
+        });
+        let mut head = std::pin::pin!(head_of(node, is_get, output, kept));
+        // The engine answers when it has all of it, or does not want the rest.
+        let stream = tokio::select! {
+            stream = &mut head => stream,
+            sent = &mut feed => match sent {
+                Ok(()) => return head.await,
+                Err(_) => return Err(StreamError::Body(node)),
+            },
+        };
+        tokio::spawn(feed);
+        stream
     }
 
     /// Has the agent of `node` open its end; its engine has not answered yet.
@@ -115,10 +142,15 @@ impl Sessions {
 }
 
 /// Waits for the engine's answer.
-async fn head_of(node: NodeId, is_get: bool, ends: Ends) -> Result<Stream, StreamError> {
+async fn head_of(
+    node: NodeId,
+    is_get: bool,
+    output: Body,
+    input: mpsc::Sender<Bytes>,
+) -> Result<Stream, StreamError> {
     let head = async {
-        match first_frame(ends.body).await {
-            Some((head, output)) => Ok(Stream { head, output, input: ends.input }),
+        match first_frame(output).await {
+            Some((head, output)) => Ok(Stream { head, output, input }),
             None => Err(StreamError::Malformed(node)),
         }
     };
@@ -130,14 +162,28 @@ async fn head_of(node: NodeId, is_get: bool, ends: Ends) -> Result<Stream, Strea
     }
 }
 
-/// Sends a request's body, until nobody takes it any more.
-async fn send_all(input: mpsc::Sender<Bytes>, mut bytes: Bytes) {
-    while !bytes.is_empty() {
-        let chunk = bytes.split_to(bytes.len().min(CHUNK));
-        if input.send(chunk).await.is_err() {
-            return;
+/// Sends a request's body, until nobody takes it any more. An error where it breaks off.
+async fn send_all(input: mpsc::Sender<Bytes>, mut body: RequestBody) -> std::io::Result<()> {
+    while let Some(chunk) = body.next().await {
+        let mut bytes = chunk?;
+        while !bytes.is_empty() {
+            let chunk = bytes.split_to(bytes.len().min(CHUNK));
+            if input.send(chunk).await.is_err() {
+                return Ok(());
+            }
         }
     }
+    Ok(())
+}
+
+/// Whether more than the body may follow: the engine is asked to switch to a raw stream.
+fn has_raw_input(request: &StreamRequest) -> bool {
+    request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade"))
+}
+
+/// An input that nobody takes.
+fn nowhere() -> mpsc::Sender<Bytes> {
+    mpsc::channel(1).0
 }
 
 /// Forgets a stream that is waited for, also when the waiting is given up.
@@ -158,7 +204,7 @@ async fn first_frame<T: DeserializeOwned>(body: Body) -> Option<(T, Body)> {
     let mut decoder = Decoder::<T>::default();
     loop {
         if let Some(frame) = decoder.next_frame().ok()? {
-            let rest = futures_util::stream::iter([Ok(Bytes::from(decoder.into_rest()))]);
+            let rest = stream::iter([Ok(Bytes::from(decoder.into_rest()))]);
             return Some((frame, Body::from_stream(rest.chain(body))));
         }
         decoder.push(&body.next().await?.ok()?);
@@ -174,16 +220,22 @@ pub async fn open_at(
     leader: &Leader,
     node: NodeId,
     request: &StreamRequest,
-    body: Bytes,
+    body: RequestBody,
 ) -> Result<Stream, StreamError> {
     let relay = |why: String| StreamError::Relay(format!("the leading manager: {why}"));
     let target =
         Target { node: Some(leader.node), address: leader.address.clone(), lane: Lane::Streams };
     let first = encode(request).map_err(|e| relay(e.to_string()))?;
     let (input, chunks) = mpsc::channel(CHUNKS);
-    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))]);
-    tokio::spawn(send_all(input.clone(), body));
-    let body = Body::from_stream(first.chain(ReceiverStream::new(chunks).map(Ok)));
+    let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(first))]);
+    // The raw stream's input follows the body; without one the body's end is the end.
+    let input = if has_raw_input(request) {
+        input
+    } else {
+        drop(input);
+        nowhere()
+    };
+    let body = Body::from_stream(first.chain(body).chain(ReceiverStream::new(chunks).map(Ok)));
     let path = format!("{RELAY}/{node}");
     let call = axum::http::Request::post(path).body(body).map_err(|e| relay(e.to_string()))?;
     let answer = pool.send(&target, call).await.map_err(|e| relay(e.to_string()))?;
@@ -209,11 +261,10 @@ pub(super) async fn relay(
         return (StatusCode::BAD_REQUEST, "no request came").into_response();
     };
     let is_get = request.method == "GET";
-    let ends = match sessions.ask(node, request).await {
+    let Ends { body: output, input, whole } = match sessions.ask(node, request).await {
         Ok(ends) => ends,
         Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     };
-    let input = ends.input.clone();
     tokio::spawn(async move {
         let mut rest = rest.into_data_stream();
         loop {
@@ -221,21 +272,23 @@ pub(super) async fn relay(
                 chunk = rest.next() => match chunk {
                     Some(Ok(bytes)) => if input.send(bytes).await.is_err() { return },
                     // The end of one half; the engine is told so by letting go of the input.
-                    Some(Err(_)) | None => return,
+                    None => { let _ = whole.send(()); return }
+                    // The other manager has gone, and with it the request: that is no end of it.
+                    Some(Err(_)) => return,
                 },
                 () = input.closed() => return,
             }
         }
     });
-    // Its own input is let go of: the other end's is what the engine gets.
-    let Stream { head, output, .. } = match head_of(node, is_get, ends).await {
+    // Its own input goes nowhere: the other end's is what the engine gets.
+    let Stream { head, output, .. } = match head_of(node, is_get, output, nowhere()).await {
         Ok(stream) => stream,
         Err(error) => return (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     };
     let Ok(head) = encode(&head) else {
         return (StatusCode::BAD_GATEWAY, "the engine's answer is too large").into_response();
     };
-    let head = futures_util::stream::iter([Ok(Bytes::from(head))]);
+    let head = stream::iter([Ok(Bytes::from(head))]);
     Response::new(Body::from_stream(head.chain(output.into_data_stream())))
 }
 
@@ -263,20 +316,54 @@ impl Streams {
     }
 }
 
+/// Chunks, and a failure after them unless they are `whole`.
+fn until_whole(
+    chunks: ReceiverStream<Bytes>,
+    whole: oneshot::Receiver<()>,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> {
+    let broken = |_| Err(std::io::Error::other("the request broke off"));
+    let end = stream::once(whole).filter_map(move |whole| ready(whole.err().map(broken)));
+    chunks.map(Ok).chain(end)
+}
+
 /// `POST /stream/{id}`, from the agent that was asked to open it.
-pub(super) async fn stream(
+pub(super) async fn serve(
     State(sessions): State<Arc<Sessions>>,
     peer: Peer,
     Path(stream): Path<u64>,
     body: Body,
 ) -> Response {
     let (input, chunks) = mpsc::channel(CHUNKS);
+    let (whole, told) = oneshot::channel();
     let taken = sessions
         .streams
         .claim(stream, peer.node)
-        .is_some_and(|waiter| waiter.send(Ends { body, input }).is_ok());
+        .is_some_and(|waiter| waiter.send(Ends { body, input, whole }).is_ok());
     if !taken {
         return (StatusCode::NOT_FOUND, "nobody waits for this stream").into_response();
     }
-    Response::new(Body::from_stream(ReceiverStream::new(chunks).map(Ok::<Bytes, std::io::Error>)))
+    Response::new(Body::from_stream(until_whole(ReceiverStream::new(chunks), told)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_input_that_nobody_called_whole_ends_in_a_failure() {
+        for is_whole in [true, false] {
+            let (input, chunks) = mpsc::channel(4);
+            let (whole, told) = oneshot::channel();
+            input.send(Bytes::from("a part")).await.expect("taken");
+            drop(input);
+            if is_whole {
+                whole.send(()).expect("heard");
+            } else {
+                drop(whole);
+            }
+            let ends: Vec<_> = until_whole(ReceiverStream::new(chunks), told).collect().await;
+            let good: Vec<bool> = ends.iter().map(Result::is_ok).collect();
+            assert_eq!(good, if is_whole { vec![true] } else { vec![true, false] });
+        }
+    }
 }

@@ -22,7 +22,8 @@ use model::spec::{Availability, ClusterSpec, Platform, Resources, Role, TaskSpec
 use model::wire::session::{StreamHead, StreamRequest, TaskReport};
 use model::{NodeId, Timestamp};
 use orchestrator::api::cluster::{
-    Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, StreamError,
+    Cluster, Feed, Members, NodeStream, ProposeError, Reachability, ReadError, RequestBody,
+    StreamError,
 };
 use orchestrator_core::command::{
     Applied, Batch, Bootstrap, Command, Entry, JoinNode, Response, first_node,
@@ -369,11 +370,14 @@ impl Cluster for Memory {
         &self,
         node: NodeId,
         request: StreamRequest,
-        _body: Bytes,
+        body: RequestBody,
     ) -> BoxFuture<'_, Result<NodeStream, StreamError>> {
         Box::pin(async move {
             if self.unreachable.lock().expect("no panic").contains(&node) {
                 return Err(StreamError::NotConnected);
+            }
+            if let Some(stream) = archive(&request, body).await? {
+                return Ok(stream);
             }
             if let Some(stream) = exec(&request) {
                 return Ok(stream);
@@ -410,6 +414,26 @@ fn exec(request: &StreamRequest) -> Option<NodeStream> {
     let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let body = stream::iter([Ok(Bytes::from(text))]).boxed();
     Some(NodeStream { head: StreamHead { status, headers }, input, body })
+}
+
+/// An engine that takes files: it answers with the number of bytes that came.
+async fn archive(
+    request: &StreamRequest,
+    mut body: RequestBody,
+) -> Result<Option<NodeStream>, StreamError> {
+    if request.method != "PUT" || !request.path.contains("/archive") {
+        return Ok(None);
+    }
+    let mut taken = 0;
+    while let Some(chunk) = body.next().await {
+        taken += chunk.map_err(|e| StreamError::Broken { why: e.to_string() })?.len();
+    }
+    let chunked = request.headers.iter().any(|(n, v)| n == "transfer-encoding" && v == "chunked");
+    let text = format!(r#"{{"Taken":{taken},"Chunked":{chunked}}}"#);
+    let (input, _) = mpsc::channel(1);
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let body = stream::iter([Ok(Bytes::from(text))]).boxed();
+    Ok(Some(NodeStream { head: StreamHead { status: 200, headers }, input, body }))
 }
 
 fn echo() -> NodeStream {

@@ -230,6 +230,36 @@ async fn following_takes_in_tasks_that_begin_later() {
     assert_eq!(frames(&bytes), [(1, "hello\n".to_owned())]);
 }
 
+#[tokio::test]
+async fn a_body_for_another_host_is_passed_on_as_it_comes_whatever_its_size() {
+    let client = Client::new(1);
+    client.create(&service("web")).await;
+    let state = client.cluster.state();
+    let id = container_of(state.tasks().next().expect("a task").id);
+    // More than a request of the cluster's own may have, and never in memory at once.
+    let chunk = Bytes::from(vec![7; 1 << 20]);
+    for (chunks, length) in [(100, None), (100, Some(100 << 20)), (0, None)] {
+        let parts = std::iter::repeat_n(chunk.clone(), chunks).map(Ok::<_, std::io::Error>);
+        let body = match chunks {
+            0 => Body::empty(),
+            _ => Body::from_stream(futures_util::stream::iter(parts)),
+        };
+        let mut request = Request::put(format!("/v1.41/containers/{id}/archive?path=/"));
+        if let Some(length) = length {
+            request = request.header("content-length", length);
+        }
+        let taken = client.send(request.body(body).expect("a request")).await.ok();
+        assert_eq!(
+            taken,
+            json!({"Taken": chunks << 20, "Chunked": chunks > 0 && length.is_none()})
+        );
+    }
+    let broken = [Ok(chunk), Err(std::io::Error::other("the client has gone"))];
+    let body = Body::from_stream(futures_util::stream::iter(broken));
+    let request = Request::put(format!("/containers/{id}/archive?path=/")).body(body);
+    assert_eq!(client.send(request.expect("a request")).await.status, 503, "no shorter file");
+}
+
 fn stack() -> Value {
     json!({
         "Networks": [{"Name": "demo_back", "Driver": "overlay"}],

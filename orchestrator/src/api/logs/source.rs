@@ -107,7 +107,11 @@ impl Source {
             path.push_str(after);
         }
         let request = StreamRequest { method: "GET".to_owned(), path, headers: Vec::new() };
-        let answer = api.0.cluster.open_stream(self.node, request, Bytes::new()).await;
+        let answer = api
+            .0
+            .cluster
+            .open_stream(self.node, request, futures_util::stream::empty().boxed())
+            .await;
         let stream = answer.map_err(|e| e.to_string())?;
         match stream.head.status {
             200..300 => Ok(Some(stream)),
