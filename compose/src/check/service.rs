@@ -227,6 +227,11 @@ impl Check<'_> {
     }
 
     fn values(&mut self, service: &Node, path: &KeyPath<'_>) {
+        if let Some(node) = service.get("entrypoint").filter(|node| node.is_empty()) {
+            let message = "an empty entry point is that of the image".to_owned();
+            self.warn(node.span, &path.key("entrypoint"), message).help =
+                Some("write [\"\"] for none at all".to_owned());
+        }
         let key = path.key("dns");
         for (index, node) in items(service, "dns") {
             let text = node.as_str().unwrap_or("");

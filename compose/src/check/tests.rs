@@ -55,6 +55,7 @@ fn every_fault_is_told_at_its_place() {
         ("tty: 3", "3:10", "allowed: true or false"),
         ("ulimits: {nofile: {soft: 3, hard: 2}}", "3:15", "above the hard one"),
         ("build: .", "3:5", "note: services.a.build: `build` is left out"),
+        ("entrypoint: ''", "3:17", "write [\"\"] for none at all"),
     ] {
         let (service, rest) = (service.trim(), "networks: {front: }\nvolumes: {front: }\n");
         let lines: String = split(service).iter().map(|l| format!("    {l}\n")).collect();
