@@ -10,7 +10,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::BadInput;
 use swarmctl::client::{CallError, Client};
 use swarmctl::commands::{
-    backup, cluster, completion, config, context, convert, dashboard, deploy, events, exec,
+    backup, cluster, completion, config, context, convert, dashboard, deploy, dev, events, exec,
     explain, job, lock, network, node, rebalance, secret, service, stack, task, top, version,
     volume,
 };
@@ -108,6 +108,8 @@ enum Command {
     Man { folder: std::path::PathBuf },
     /// Show the cluster in a browser
     Dashboard(dashboard::DashboardArgs),
+    /// Make this host a cluster of its own for as long as the command runs
+    Dev(dev::DevArgs),
     /// A cluster of hosts on one machine: the test bed and the quick demo
     Lab(lab::LabArgs),
 }
@@ -131,6 +133,7 @@ fn main() -> ExitCode {
     said.host = late.or(said.host);
     let outcome = match command {
         Command::Lab(args) => lab::run(args),
+        Command::Dev(args) => dev::run(&args),
         Command::Config(ConfigWords { objects: None, files }) => config::run(&files),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Man { folder } => man_pages(&folder).map(|()| ExitCode::SUCCESS),
@@ -208,6 +211,9 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
             return Ok(if settled { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Node(command) => node::run(client, command).await?,
+        Command::Service(service::ServiceCommand::Exec(args)) => {
+            return exec::run(client, args).await;
+        }
         Command::Service(command) => service::run(client, command).await?,
         Command::Stack(command) => return stack::run(client, command).await,
         Command::Convert(args) => return convert::container(client, args).await,
@@ -227,6 +233,7 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
             secret::config(client, command).await?;
         }
         Command::Lab(_)
+        | Command::Dev(_)
         | Command::Config(_)
         | Command::Completion(_)
         | Command::Context(_)

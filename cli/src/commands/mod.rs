@@ -9,6 +9,7 @@ pub mod context;
 pub mod convert;
 pub mod dashboard;
 pub mod deploy;
+pub mod dev;
 pub mod events;
 pub mod exec;
 pub mod explain;

@@ -48,7 +48,7 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// The agent to run: the one that was named, or the one beside this program.
-pub(super) fn find_agent(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+pub(crate) fn find_agent(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     match named {
         Some(path) => match path.canonicalize() {
             Ok(found) if found.is_file() => Ok(found),
@@ -58,8 +58,8 @@ pub(super) fn find_agent(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
             let beside = env::current_exe()?.with_file_name("agent");
             if !beside.is_file() {
                 bail!(
-                    "there is no agent program at {}; name one with --agent, or ask for engines \
-                     only with --no-cluster",
+                    "there is no agent program at {}; name one with --agent (a lab can also be of \
+                     engines only: --no-cluster)",
                     beside.display()
                 );
             }

@@ -35,6 +35,7 @@ mod up;
 use std::process::ExitCode;
 
 pub use args::{LabArgs, LabCommand};
+pub(crate) use check::find_agent;
 
 /// The user asked for something that cannot be: exit code 2, nothing changed.
 #[derive(Debug, thiserror::Error)]

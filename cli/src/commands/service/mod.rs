@@ -14,7 +14,7 @@ pub use create::{CreateArgs, create};
 pub use values::variable;
 
 use super::common::{InspectArgs, Listing, remove};
-use super::task;
+use super::{exec, task};
 use crate::BadInput;
 use crate::client::{Client, encoded};
 use crate::logs;
@@ -61,6 +61,8 @@ pub enum ServiceCommand {
     Update(Box<update::UpdateArgs>),
     /// Print what a service's tasks wrote
     Logs(logs::LogsArgs),
+    /// Run a command in a container of a service: `swarmctl exec`
+    Exec(exec::ExecArgs),
     /// Remove services
     #[command(visible_alias = "remove")]
     Rm {
@@ -121,6 +123,7 @@ pub async fn run(client: &Client, command: &ServiceCommand) -> anyhow::Result<()
             wait::converged(client, &[Awaited::rollback(found.id)], wait).await
         }
         ServiceCommand::Update(args) => update::run(client, args).await,
+        ServiceCommand::Exec(_) => unreachable!("has an exit code of its own: handled before"),
         ServiceCommand::Logs(args) => logs::run(client, args).await,
         ServiceCommand::Rm { services } => {
             remove(client, services, |name| format!("/services/{name}")).await
