@@ -156,6 +156,8 @@ pub struct Field {
     pub kind: &'static Kind,
     pub merge: Merge,
     pub fate: Fate,
+    /// Whether it reaches the request in one of our own fields, `ContainerSpec.Engine`.
+    pub of_engine: bool,
     /// Whether an empty or false value differs from an absent one, so that it is written out.
     pub keep_empty: bool,
 }
@@ -203,6 +205,7 @@ pub const fn field(name: &'static str, kind: &'static Kind) -> Field {
         kind,
         merge: Merge::Deep,
         fate: Fate::Used(""),
+        of_engine: false,
         keep_empty: false,
     }
 }
@@ -212,6 +215,7 @@ impl Field {
     #[must_use]
     pub const fn to(mut self, place: &'static str) -> Field {
         self.fate = Fate::Carried(place);
+        self.of_engine = begins_with(place, "TaskTemplate.ContainerSpec.Engine.");
         self
     }
 
@@ -260,6 +264,15 @@ impl Shape {
 
 /// Tables up to this length are searched from the top.
 const SEARCHED: usize = 48;
+
+const fn begins_with(text: &str, begin: &str) -> bool {
+    let (text, begin) = (text.as_bytes(), begin.as_bytes());
+    let mut at = 0;
+    while at < begin.len() && at < text.len() && text[at] == begin[at] {
+        at += 1;
+    }
+    at == begin.len()
+}
 
 /// The first eight bytes as a number, which is in the order of the texts.
 const fn begin(name: &str) -> u64 {

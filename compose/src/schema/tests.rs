@@ -140,3 +140,11 @@ fn the_keys_of_a_service_are_in_the_order_of_their_names() {
     assert!(SERVICE_SHAPE.fields.iter().map(|f| f.name).is_sorted());
     assert!(SERVICE_SHAPE.fields.iter().all(|f| SERVICE_SHAPE.field(f.name).is_some()));
 }
+
+#[test]
+fn every_key_that_is_carried_to_the_engine_is_known_as_such() {
+    for field in SERVICE_SHAPE.fields {
+        let carried = matches!(field.fate, Fate::Carried(place) if place.contains(".Engine."));
+        assert_eq!(field.of_engine, carried, "{}", field.name);
+    }
+}

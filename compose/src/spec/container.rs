@@ -56,11 +56,9 @@ pub(super) fn container(
 
 /// `environment` as `NAME=value`, sorted; `NAME` alone where it has no value.
 pub(super) fn variables(node: &Node) -> Vec<String> {
-    let mut out: Vec<String> = node
-        .get("environment")
-        .and_then(Node::as_map)
-        .into_iter()
-        .flatten()
+    let Some(map) = node.get("environment").and_then(Node::as_map) else { return Vec::new() };
+    let mut out: Vec<String> = map
+        .iter()
         .map(|(name, entry)| match entry.node.as_str() {
             Some(value) => [name.as_str(), "=", value].concat(),
             None => name.to_string(),
@@ -111,6 +109,9 @@ fn dns(service: &Node) -> Option<DnsConfig> {
 
 /// `cap_add` and `cap_drop` in their full names, sorted; what is added is not dropped as well.
 fn capabilities(service: &Node) -> (Vec<String>, Vec<String>) {
+    if service.get("cap_add").is_none() && service.get("cap_drop").is_none() {
+        return (Vec::new(), Vec::new());
+    }
     let read = |key: &str| -> BTreeSet<String> {
         let all: BTreeSet<String> = service.strings(key).iter().map(|c| capability(c)).collect();
         if all.contains("ALL") { BTreeSet::from(["ALL".to_owned()]) } else { all }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::{Source, bytes, flag, int, string, text_map};
 use crate::path::KeyPath;
 use crate::problem::Problem;
+use crate::schema::service::SERVICE_SHAPE;
 use crate::yaml::Node;
 
 /// The options of a service; nothing when it asks for none.
@@ -17,7 +18,8 @@ pub(super) fn engine(
 ) -> Option<Box<EngineOptions>> {
     // Most services ask for nothing of this: then there is no need to look for each key.
     let asks = |key: &str| {
-        KEYS.binary_search(&key).is_ok() || key == "networks" && has_own_address(service)
+        SERVICE_SHAPE.field(key).is_some_and(|field| field.of_engine)
+            || key == "networks" && has_own_address(service)
     };
     let on_gpus = || service.get("deploy").is_some_and(|d| d.get("resources").is_some());
     if !service.as_map()?.keys().any(asks) && !on_gpus() {
@@ -82,44 +84,6 @@ fn has_own_address(service: &Node) -> bool {
     let networks = service.get("networks").and_then(Node::as_map).into_iter().flatten();
     networks.into_iter().any(|(_, use_)| use_.node.get("mac_address").is_some())
 }
-
-/// The keys of a service that are looked at here, but for those inside `networks` and `deploy`.
-const KEYS: [&str; 34] = [
-    "annotations",
-    "blkio_config",
-    "cgroup",
-    "cgroup_parent",
-    "cgroupns_mode",
-    "cpu_period",
-    "cpu_quota",
-    "cpu_rt_period",
-    "cpu_rt_runtime",
-    "cpu_shares",
-    "cpuset",
-    "device_cgroup_rules",
-    "devices",
-    "domainname",
-    "gpus",
-    "ipc",
-    "mac_address",
-    "mem_swappiness",
-    "memswap_limit",
-    "network_mode",
-    "oom_kill_disable",
-    "pid",
-    "platform",
-    "post_start",
-    "pre_stop",
-    "privileged",
-    "pull_policy",
-    "runtime",
-    "security_opt",
-    "shm_size",
-    "storage_opt",
-    "tmpfs",
-    "userns_mode",
-    "uts",
-];
 
 /// A mode that is not another container's, which may be on another node.
 fn own_mode(service: &Node, key: &str) -> String {
@@ -309,21 +273,4 @@ fn hooks(service: &Node, key: &str) -> Vec<Hook> {
             env: super::container::variables(n),
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::KEYS;
-    use crate::schema::Fate;
-    use crate::schema::service::SERVICE_SHAPE;
-
-    #[test]
-    fn every_key_that_is_carried_to_the_engine_is_looked_for() {
-        assert!(KEYS.is_sorted());
-        for field in SERVICE_SHAPE.fields {
-            if matches!(field.fate, Fate::Carried(place) if place.contains(".Engine.")) {
-                assert!(KEYS.contains(&field.name), "{}", field.name);
-            }
-        }
-    }
 }

@@ -95,24 +95,26 @@ pub(super) fn attachments(
     name: &str,
     service: &Node,
 ) -> Vec<NetworkAttachmentConfig> {
-    let mut out: Vec<NetworkAttachmentConfig> = keys_of(service)
-        .map(|key| {
-            let options =
-                service.get("networks").and_then(|n| n.as_map()?.get(key).map(|e| &e.node));
-            let target = source.full_name("networks", key);
-            let mut aliases = options.map(|n| n.strings("aliases")).unwrap_or_default();
-            // The engine's own networks have no aliases.
-            if !matches!(target.as_str(), "host" | "none" | "bridge" | "default") {
-                aliases.push(name.to_owned());
-            }
-            NetworkAttachmentConfig {
-                target,
-                aliases,
-                driver_opts: options.map(|n| text_map(n, "driver_opts")).unwrap_or_default(),
-                ..NetworkAttachmentConfig::default()
-            }
-        })
-        .collect();
+    let named = service.get("networks").and_then(Node::as_map);
+    // Of thousands of services each byte too many counts.
+    let mut out = Vec::with_capacity(named.map_or(1, |map| map.len().max(1)));
+    out.extend(keys_of(service).map(|key| {
+        let options = named.and_then(|map| map.get(key)).map(|e| &e.node);
+        let target = source.full_name("networks", key);
+        let given = options.and_then(|n| n.get("aliases")).map(Node::items).unwrap_or_default();
+        let mut aliases = Vec::with_capacity(given.len() + 1);
+        aliases.extend(given.iter().filter_map(Node::as_str).map(str::to_owned));
+        // The engine's own networks have no aliases.
+        if !matches!(target.as_str(), "host" | "none" | "bridge" | "default") {
+            aliases.push(name.to_owned());
+        }
+        NetworkAttachmentConfig {
+            target,
+            aliases,
+            driver_opts: options.map(|n| text_map(n, "driver_opts")).unwrap_or_default(),
+            ..NetworkAttachmentConfig::default()
+        }
+    }));
     out.sort_by(|a, b| a.target.cmp(&b.target));
     out
 }
