@@ -38,6 +38,10 @@ impl World {
             return Ok(());
         }
         let Some(applied) = self.managers.commit(&proposal.entry) else { return Ok(()) };
+        if self.settings.trace {
+            let commands = &proposal.entry.batch.commands;
+            self.trace.push(format!("{:>9} agreed: {commands:?}", self.elapsed_ms()));
+        }
         if matches!(proposal.origin, Origin::Planner) {
             self.watch.plans_written += 1;
             self.watch.last_plan.clone_from(&proposal.entry.batch.commands);

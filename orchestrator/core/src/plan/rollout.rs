@@ -295,7 +295,10 @@ impl Engine {
         if let Some(ended) = case.ended {
             // A start-first replacement that failed is tried again, but not in a hot loop.
             let retry = ended.template == template && case.old.is_some();
-            if retry {
+            if retry && work.is_lost(ended) {
+                // It did not fail; its node was lost.
+                (start.restarts, start.not_before) = (ended.restarts, ended.not_before);
+            } else if retry {
                 match work.verdict(ended, template) {
                     Verdict::Again { restarts, not_before } => {
                         (start.restarts, start.not_before) = (restarts, not_before);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use model::lifecycle::Desired;
-use model::object::{Slot, Task};
+use model::object::{Service, Slot, Task};
 use model::{Millis, ServiceId, TaskId, TaskState, Timestamp};
+
+use orchestrator_core::Entry;
 
 use super::super::world::World;
 use super::Move;
@@ -34,8 +36,9 @@ pub(super) fn note_exit(world: &mut World, task: TaskId, _code: i64) {
 }
 
 /// Looks at new tasks: what came before them in their slot must be counted.
-pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
+pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let Some(base) = entry.batch.base else { return Ok(()) };
     for Move { task, before } in moves {
         if before.is_some() {
             continue;
@@ -47,24 +50,67 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         let Some(last) = state.tasks_in(task.service, task.slot).filter(ended).last() else {
             continue;
         };
+        // What it was when this was planned: an end that was written since is not known there.
+        let known = moves.iter().find(|m| m.task.id == last.id).and_then(|m| m.before);
+        let Some(known) = known.filter(|b| b.version <= base.0) else { continue };
+        if known.desired > Desired::Running || service.job.is_some() {
+            continue;
+        }
+        let (had, has) = (last.restarts, task.restarts);
+        if known.state == TaskState::Orphaned && has.in_a_row > had.in_a_row {
+            return Err(format!("task {} counts {} as failed, which was lost", task.id, last.id));
+        }
         // Ended by itself, while it was wanted: not stopped, not lost with its node. (One that was
         // stopped drains first, or has never run.)
-        let by_itself = matches!(
-            last.status.state,
-            TaskState::Failed | TaskState::Rejected | TaskState::Complete
-        ) && last.drain.is_none()
-            && moves.iter().any(|m| {
-                m.task.id == last.id && m.before.is_some_and(|b| b.desired <= Desired::Running)
-            });
-        if by_itself && task.restarts.in_a_row == 0 && service.job.is_none() {
-            return Err(format!("task {} follows {} without being counted", task.id, last.id));
+        let by_itself =
+            matches!(known.state, TaskState::Failed | TaskState::Rejected | TaskState::Complete)
+                && last.drain.is_none();
+        if by_itself {
+            counted(world, service, last, task)?;
         }
         let policy = service.spec.task_template.restart_policy.as_ref();
         let most = policy.and_then(|p| p.max_attempts).unwrap_or(0);
-        let windowed = policy.is_some_and(|p| p.window.is_some_and(|w| w > 0));
-        if most > 0 && !windowed && task.restarts.in_window > most {
+        if most > 0 && by_itself && has.in_window > most {
             return Err(format!("task {} is attempt {}", task.id, task.restarts.in_window));
         }
+    }
+    Ok(())
+}
+
+/// After so long a task counts as healthy; for so long nobody can tell.
+const HEALTHY: Millis = Millis::from_secs(60);
+const NEARLY: Millis = Millis::from_secs(15);
+
+/// The next task of a slot has the count of the one before, and one more.
+fn counted(world: &World, service: &Service, last: &Task, task: &Task) -> Result<(), String> {
+    let time = super::leader_time(world);
+    let (had, has) = (last.restarts, task.restarts);
+    let ran = last.status.running_since.map_or(Millis(0), |since| time.since(since));
+    let wrong = |what: &str| {
+        Err(format!("task {} follows {} ({had:?}) without {what}: {has:?}", task.id, last.id))
+    };
+    if has.in_a_row == 0 {
+        return wrong("being counted");
+    }
+    if ran.0 + NEARLY.0 < HEALTHY.0 && has.in_a_row != had.in_a_row + 1 {
+        return wrong("one failure more in a row");
+    }
+    if ran.0 > HEALTHY.0 + NEARLY.0 && has.in_a_row != 1 {
+        return wrong("a new count, although it had been healthy");
+    }
+    let template = service.templates.get(&task.template);
+    let policy = template.and_then(|t| t.task.restart_policy.as_ref());
+    let window = policy.and_then(|p| p.window).filter(|w| *w > 0).map(Millis::from_nanos);
+    let age = had.window_began.map(|began| time.since(began));
+    let goes_on = match (window, age) {
+        (None, _) => had.window_began.is_some(),
+        (Some(window), Some(age)) => age < window,
+        (Some(_), None) => false,
+    };
+    let unsure = matches!((window, age), (Some(w), Some(a)) if a >= w && a.0 < w.0 + NEARLY.0);
+    let expected = if goes_on { had.in_window + 1 } else { 1 };
+    if !unsure && has.in_window != expected {
+        return wrong("counting the attempts of its window");
     }
     Ok(())
 }

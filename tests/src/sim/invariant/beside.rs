@@ -1,7 +1,7 @@
 //! An update that starts first stops nothing before that.
 
 use model::lifecycle::Desired;
-use model::object::{RolloutKind, RolloutState};
+use model::object::RolloutState;
 use model::{Millis, TaskState};
 
 use super::super::world::World;
@@ -26,10 +26,7 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
             && task.status.running_since.is_some_and(|since| time.since(since) >= SERVES);
         let Some(service) = state.service(task.service).filter(|_| stopped) else { continue };
         let Some(rollout) = service.rollout.as_ref() else { continue };
-        let config = match rollout.kind {
-            RolloutKind::Update => service.spec.effective_update(),
-            RolloutKind::Rollback => service.spec.effective_rollback(),
-        };
+        let config = super::config_of(service, rollout);
         if rollout.state != RolloutState::Running
             || task.template == service.template
             || !config.starts_first()

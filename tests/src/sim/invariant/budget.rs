@@ -3,43 +3,40 @@
 use std::collections::BTreeSet;
 
 use model::lifecycle::Desired;
-use model::object::{Rollout, RolloutKind, RolloutState, Service, Slot};
+use model::object::{Rollout, RolloutState, Service, Slot, Task};
 use model::spec::Availability;
 use model::{Millis, TaskState, Timestamp};
+use orchestrator_core::State;
 
 use super::super::world::World;
-use super::Move;
+use super::placed::violated;
+use super::{Move, config_of};
 
 pub(super) const SAYS: (&str, &str) = (
     "update-budget",
     "an update or rollback works on at most as many slots at a time as its parallelism, its delay included",
 );
 
+/// What begins with this entry: a slot whose task serves gets another, or gives it up for another.
+/// What was begun is finished whatever else happens meanwhile; a loss elsewhere is no beginning.
 pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let time = super::leader_time(world);
     let mut looked = BTreeSet::new();
-    for Move { task, before } in moves {
-        let stopped = before
-            .is_some_and(|b| b.desired <= Desired::Running && b.state == TaskState::Running)
-            && task.desired >= Desired::Draining;
-        let Some(service) = state.service(task.service).filter(|_| stopped) else { continue };
+    for moved in moves {
+        let task = &moved.task;
+        let Some(service) = state.service(task.service) else { continue };
         let Some(rollout) = service.rollout.as_ref() else { continue };
         if rollout.state != RolloutState::Running
-            || task.template == service.template
+            || !begins(state, service, moved)
             || !looked.insert(service.id)
         {
             continue;
         }
-        let config = match rollout.kind {
-            RolloutKind::Update => service.spec.effective_update(),
-            RolloutKind::Rollback => service.spec.effective_rollback(),
-        };
+        let config = config_of(service, rollout);
         let delay = Millis::from_nanos(config.delay);
-        let away = under_way(state, service, rollout, delay, super::leader_time(world));
-        // Tasks that leave a node have a budget of their own, of the same size.
-        let moving = state.nodes().any(|n| n.spec.availability != Availability::Active);
-        let most = if moving { config.parallelism * 2 } else { config.parallelism };
-        if config.parallelism > 0 && away.len() as u64 > most {
+        let away = under_way(state, service, rollout, delay, time);
+        if config.parallelism > 0 && away.len() as u64 > config.parallelism {
             return Err(format!(
                 "{} replaces {} slots at a time, not {}: {away:?}",
                 service.spec.name,
@@ -51,30 +48,64 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
     Ok(())
 }
 
-/// Slots whose old task this change has stopped, and whose new one has not run for the delay yet.
+/// Whether the change itself lays hands on a slot that serves: its old task is stopped before a new
+/// one serves, or its new task is made beside it.
+fn begins(state: &State, service: &Service, Move { task, before }: &Move) -> bool {
+    let in_slot = || state.tasks_in(service.id, task.slot).filter(|t| t.id != task.id);
+    if before.is_none() {
+        let first_try = task.template == service.template && task.restarts.in_a_row == 0;
+        let serves = |t: &&std::sync::Arc<Task>| {
+            t.desired <= Desired::Running && t.status.state == TaskState::Running
+        };
+        return first_try
+            && in_slot()
+                .filter(serves)
+                .any(|t| t.template != service.template && !had_to_leave(state, service, t));
+    }
+    let stopped = before
+        .is_some_and(|b| b.desired <= Desired::Running && b.state == TaskState::Running)
+        && task.desired >= Desired::Draining;
+    let follows = in_slot().any(|t| {
+        let serves = t.desired <= Desired::Running && t.status.state == TaskState::Running;
+        serves && t.template == service.template
+    });
+    stopped && !follows && task.template != service.template && !had_to_leave(state, service, task)
+}
+
+/// The task's node does not suit it any more: moves have a budget of their own.
+fn had_to_leave(state: &State, service: &Service, task: &Task) -> bool {
+    let Some(node) = task.node.and_then(|id| state.node(id)) else { return true };
+    let placement = service.templates.get(&task.template).and_then(|t| t.task.placement.as_ref());
+    task.leaves
+        || node.spec.availability == Availability::Drain
+        || placement.is_some_and(|p| violated(p, node).is_some())
+}
+
+/// Slots whose task is being replaced by one of this change, which has not run for the delay yet.
 fn under_way(
-    state: &orchestrator_core::State,
+    state: &State,
     service: &Service,
     rollout: &Rollout,
     delay: Millis,
     time: Timestamp,
 ) -> BTreeSet<Slot> {
-    let (mut stopped, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+    let (mut replaced, mut waiting) = (BTreeSet::new(), BTreeSet::new());
     for task in state.tasks_of(service.id) {
-        let old = task.template != service.template;
-        if old && task.drain.is_some_and(|d| d.since >= rollout.started_at) {
-            stopped.insert(task.slot);
+        if task.template != service.template {
+            let stopped = task.drain.is_some_and(|d| d.since >= rollout.started_at);
+            let beside = task.desired <= Desired::Running && !task.status.state.is_terminal();
+            if (stopped || beside) && !had_to_leave(state, service, task) {
+                replaced.insert(task.slot);
+            }
+            continue;
         }
         let wanted = task.desired <= Desired::Running && !task.status.state.is_terminal();
         let since = task.status.running_since;
-        let first_try = task.restarts.in_a_row == 0
-            && since.is_none_or(|since| {
-                // One that a change before this one began is not this one's to wait for.
-                since + delay > time && task.meta.created_at >= rollout.started_at
-            });
-        if !old && wanted && first_try {
+        // One that a change before this one began is not this one's to wait for.
+        let of_this = task.meta.created_at >= rollout.started_at && task.restarts.in_a_row == 0;
+        if wanted && of_this && since.is_none_or(|since| since + delay > time) {
             waiting.insert(task.slot);
         }
     }
-    stopped.intersection(&waiting).copied().collect()
+    replaced.intersection(&waiting).copied().collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::lifecycle::Desired;
-use model::object::{RolloutKind, RolloutState};
+use model::object::RolloutState;
 use model::{Millis, ServiceId, TaskState, Timestamp};
 
 use super::super::world::World;
@@ -35,10 +35,7 @@ pub(super) fn check(world: &mut World, moves: &[Move]) -> Result<(), String> {
             && task.desired <= Desired::Running;
         let Some(service) = state.service(task.service).filter(|_| failed) else { continue };
         let Some(rollout) = service.rollout.as_ref() else { continue };
-        let config = match rollout.kind {
-            RolloutKind::Update => service.spec.effective_update(),
-            RolloutKind::Rollback => service.spec.effective_rollback(),
-        };
+        let config = super::config_of(service, rollout);
         let young = task.status.running_since.is_none_or(|since| time.since(since) <= SOON);
         if rollout.state == RolloutState::Running
             && config.failure_action != "continue"

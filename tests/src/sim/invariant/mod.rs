@@ -38,7 +38,8 @@ use std::sync::Arc;
 
 use agent_core::worker::Step;
 use model::lifecycle::Desired;
-use model::object::Task;
+use model::object::{Rollout, RolloutKind, Service, Task};
+use model::spec::UpdateConfig;
 use model::wire::orders::Fence;
 use model::wire::session::TaskReport;
 use model::{TaskId, TaskState, Timestamp};
@@ -111,6 +112,8 @@ pub struct Watch {
 pub(super) struct Seen {
     state: TaskState,
     desired: Desired,
+    /// The position of that entry in the log.
+    version: u64,
 }
 
 /// What one entry did to a task.
@@ -136,7 +139,7 @@ pub(super) fn after_entry(
     named(placed::SAYS, placed::check(world, &moves))?;
     named(budget::SAYS, budget::check(world, &moves))?;
     named(beside::SAYS, beside::check(world, &moves))?;
-    named(back_off::SAYS, back_off::check(world, &moves))?;
+    named(back_off::SAYS, back_off::check(world, entry, &moves))?;
     named(jobs::SAYS, jobs::check(world, &moves))?;
     named(gives_up::SAYS, gives_up::check(world, &moves))?;
     world.watch.entries += 1;
@@ -161,7 +164,8 @@ fn moves(world: &mut World, applied: &Applied) -> Vec<Move> {
             world.watch.tasks.remove(&id);
             continue;
         };
-        let now = Seen { state: task.status.state, desired: task.desired };
+        let version = applied.revision.0;
+        let now = Seen { state: task.status.state, desired: task.desired, version };
         let before = world.watch.tasks.insert(id, now);
         // One that was made while nobody looked (a new leader caught up): nothing is known of it.
         let new = task.meta.version.0 == applied.revision.0;
@@ -267,6 +271,14 @@ pub(super) fn replicas_agree(world: &mut World) -> Result<(), Broken> {
 /// Compares what was acknowledged with what is there.
 pub(super) fn writes_kept(world: &World) -> Result<(), Broken> {
     named(writes::SAYS, writes::check(world))
+}
+
+/// What a change of a service goes by.
+fn config_of(service: &Service, rollout: &Rollout) -> UpdateConfig {
+    match rollout.kind {
+        RolloutKind::Update => service.spec.effective_update(),
+        RolloutKind::Rollback => service.spec.effective_rollback(),
+    }
 }
 
 /// The leader's time, for what entries say of time.

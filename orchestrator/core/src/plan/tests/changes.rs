@@ -216,6 +216,35 @@ fn a_replacement_that_is_lost_with_its_node_still_counts_against_the_budget() {
 }
 
 #[test]
+fn a_start_first_replacement_that_is_lost_with_its_node_has_not_failed() {
+    // Found by the simulator: it was counted and backed off, and another slot was begun meanwhile.
+    let mut world = World::with_workers(4);
+    world.create(&web(2));
+    world.settle();
+    world.update("web", |spec| {
+        with_update(spec, |u| u.order = "start-first".to_owned());
+        image("app:2")(spec);
+    });
+    let current = world.state.service_named("web").expect("there").template;
+    let new = |world: &World| -> Vec<model::object::Task> {
+        let tasks = world.state.tasks().filter(|t| t.template == current);
+        tasks.filter(|t| t.desired <= Desired::Running).map(|t| (**t).clone()).collect()
+    };
+    while new(&world).iter().all(|t| t.node.is_none()) {
+        assert!(world.round(), "the update goes on");
+    }
+    let node = new(&world)[0].node.expect("placed");
+    let name = world.state.node(node).expect("there").description.hostname.clone();
+    world.silence(&name);
+    world.frozen = true;
+    world.advance(Millis(2_600));
+    let left = new(&world);
+    assert_eq!(left.len(), 1, "one slot at a time: {}", world.show("web"));
+    assert!(left[0].node.is_some_and(|n| n != node), "{}", world.show("web"));
+    assert_eq!((left[0].restarts.in_a_row, left[0].not_before), (0, None));
+}
+
+#[test]
 fn a_start_first_update_is_not_over_while_the_new_task_keeps_failing() {
     // Found by the simulator: it counted as completed, and the old task stayed for good.
     let mut world = World::with_workers(1);
