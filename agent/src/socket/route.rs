@@ -146,14 +146,15 @@ fn decoded(text: &str) -> String {
         match byte {
             b'+' => out.push(b' '),
             b'%' => {
-                let rest = bytes.clone();
-                let digits: String = rest.take(2).map(char::from).collect();
-                match u8::from_str_radix(&digits, 16) {
-                    Ok(value) if digits.len() == 2 => {
+                let mut rest = bytes.clone();
+                let mut digit = || char::from(rest.next()?).to_digit(16);
+                let value = digit().zip(digit()).and_then(|(a, b)| u8::try_from(a * 16 + b).ok());
+                match value {
+                    Some(value) => {
                         out.push(value);
                         bytes.nth(1);
                     }
-                    _ => out.push(byte),
+                    None => out.push(byte),
                 }
             }
             byte => out.push(byte),
@@ -250,6 +251,8 @@ mod tests {
         assert_eq!(query("/x?scope=swarm&force=1", "force"), Some("1".into()));
         assert_eq!(query("/x?filters=%7B%22a%22%7D", "filters"), Some("{\"a\"}".into()));
         assert_eq!(query("/x?a=%zz%4", "a"), Some("%zz%4".into()));
+        // A sign is no digit.
+        assert_eq!(query("/x?a=%+5%-5%2F", "a"), Some("% 5%-5/".into()));
         assert_eq!(query("/x", "force"), None);
         assert!(is_yes(Some("True".into())) && !is_yes(Some("0".into())) && !is_yes(None));
         let asked = of("/v1.47/info").expect("spoken");

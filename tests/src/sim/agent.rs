@@ -261,13 +261,9 @@ impl World {
         let (true, Some(orders)) = (known.up, &known.orders) else { return Ok(()) };
         let (life, time) = (known.life, known.time(now));
         let planned = known.worker.plan(orders, time);
-        known.pending.retain(|task, _| orders.tasks.contains_key(task));
         let reports = planned.reports;
         invariant::before_reports(self, host, &reports)?;
-        let known = &mut self.hosts[host];
-        for report in reports {
-            known.pending.insert(report.task, (report, 0));
-        }
+        self.hosts[host].say(reports);
         for effect in planned.effects {
             invariant::before_step(self, host, effect.task, &effect.step)?;
             if effect.step == Step::Abandon {
@@ -437,6 +433,18 @@ impl World {
         }
         self.hosts[host].engine.end(task, code);
         invariant::after_exit(self, task, code);
+        self.engine_says(host, task)
+    }
+
+    /// Somebody has removed a container.
+    pub(super) fn goes(&mut self, host: usize, task: TaskId) -> Result<(), Broken> {
+        let ran = self.hosts[host].engine.runs(task);
+        if self.hosts[host].engine.containers.remove(&task).is_none() {
+            return Ok(());
+        }
+        if ran {
+            invariant::after_exit(self, task, 137);
+        }
         self.engine_says(host, task)
     }
 

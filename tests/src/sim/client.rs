@@ -26,6 +26,8 @@ pub struct Client {
     asked: BTreeSet<u64>,
     /// What the cluster answered, for whoever waits for it.
     pub(super) answers: BTreeMap<u64, Result<Response, Refusal>>,
+    /// The service that the next wish is about, too.
+    dwell: Option<ServiceId>,
     /// Services whose creation was acknowledged and whose removal was never asked for.
     pub(super) promised: BTreeSet<ServiceId>,
     /// No new wishes, only repairs.
@@ -86,7 +88,10 @@ impl World {
         }
         let number = wish * 2;
         let mut chance = Random::of_act(self.seed, number);
-        let wait = chance.range(200, 4_000) * self.pace();
+        // Some change their mind at once.
+        let again = chance.chance(15);
+        let wait =
+            if again { chance.range(5, 400) } else { chance.range(200, 4_000) * self.pace() };
         self.later(wait, Event::Wish(wish + 1));
         if !self.admits(number) {
             return;
@@ -99,6 +104,10 @@ impl World {
                 version.0 -= 1;
                 what.push_str(", by somebody who has not seen the last change");
             }
+            self.client.dwell = match &command {
+                Command::UpdateService { id, .. } if again => Some(*id),
+                _ => None,
+            };
             self.note_act(number, what);
             self.ask(command);
         }
@@ -111,8 +120,13 @@ impl World {
         }
         let services: Vec<_> = state.services().filter(|s| s.removed.is_none()).cloned().collect();
         let action = chance.range(0, 100);
+        let dwelt_on = services.iter().find(|s| self.client.dwell == Some(s.id));
+        if let Some(service) = dwelt_on {
+            return change_service(chance, service, action % 72);
+        }
         if services.is_empty() || (action < 25 && services.len() < SERVICES) {
-            let spec = Box::new(new_service(chance, wish));
+            let others: Vec<&str> = services.iter().map(|s| s.spec.name.as_str()).collect();
+            let spec = Box::new(new_service(chance, wish, &others));
             let what = format!("create service {}: {}", spec.name, shown(&spec));
             return Some((Command::CreateService { spec, registry_auth: None }, what));
         }
@@ -120,6 +134,13 @@ impl World {
         match action {
             0..86 => change_service(chance, service, action),
             86..89 => remove_node(state),
+            89..92 => {
+                // What a rebalancing asks for.
+                let tasks: Vec<_> = state.tasks_of(service.id).map(|t| t.id).collect();
+                let tasks: Vec<_> = tasks.into_iter().filter(|_| chance.chance(40)).collect();
+                let what = format!("move {} tasks of {}", tasks.len(), service.spec.name);
+                Some((Command::MoveTasks { tasks }, what))
+            }
             _ => {
                 let nodes: Vec<_> = state.nodes().collect();
                 let node = nodes[chance.index(nodes.len())];
@@ -263,6 +284,8 @@ fn change_service(
             config.parallelism = chance.range(0, 3);
             config.failure_action = ["pause", "continue", "rollback"][chance.index(3)].to_owned();
             config.delay = i64::try_from(chance.range(0, 3)).unwrap_or(0) * 1_000_000_000;
+            config.monitor = i64::try_from(chance.range(0, 3)).unwrap_or(0) * 1_500_000_000;
+            config.max_failure_ratio = [0.0, 0.0, 0.3][chance.index(3)];
             let what = format!(
                 "update {name} to {image}, {} at a time, {} s apart, on failure {}",
                 config.parallelism,
@@ -320,20 +343,32 @@ fn shown(spec: &ServiceSpec) -> String {
 }
 
 /// A service of any kind that a user could think of.
-fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
+fn new_service(chance: &mut Random, number: u64, others: &[&str]) -> ServiceSpec {
     let job = chance.chance(8);
     let mode = match chance.range(0, 100) {
         _ if job => r#""ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":4}"#.to_owned(),
         0..20 => r#""Global":{}"#.to_owned(),
         _ => format!(r#""Replicated":{{"Replicas":{}}}"#, chance.range(1, 8)),
     };
-    let image = if job { "job:0" } else { "app:0" };
+    let image = match chance.range(0, 100) {
+        _ if job => "job:0",
+        0..8 => "app:bad",
+        _ => "app:0",
+    };
     let network = chance.range(1, 3);
     let order = if chance.chance(40) { "start-first" } else { "stop-first" };
     let update = if job {
         String::new()
     } else {
         format!(r#","UpdateConfig":{{"Parallelism":1,"Order":"{order}"}}"#)
+    };
+    let back = match chance.range(0, 100) {
+        _ if job => "",
+        0..15 => r#","RollbackConfig":{"Parallelism":2,"Order":"stop-first","Delay":1000000000}"#,
+        15..30 => {
+            r#","RollbackConfig":{"Parallelism":3,"Order":"start-first","FailureAction":"continue"}"#
+        }
+        _ => "",
     };
     let pick = |taken: bool, text: &str| if taken { text.to_owned() } else { String::new() };
     let secret =
@@ -352,9 +387,21 @@ fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
         _ => String::new(),
     };
     let ports = if job { String::new() } else { ports };
-    let cpus = if chance.chance(15) { 3_000_000_000u64 } else { 200_000_000 };
-    let limited = !job && chance.chance(20);
-    let limited = pick(limited, r#","RestartPolicy":{"Condition":"any","MaxAttempts":3}"#);
+    let (cpus, memory) = match chance.range(0, 100) {
+        0..12 => (3_000_000_000u64, 0u64),
+        12..18 => (5_000_000_000, 0),
+        18..24 => (0, 6 << 30),
+        _ => (200_000_000, 0),
+    };
+    let limited = match chance.range(0, 100) {
+        _ if job => "",
+        0..10 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2}"#,
+        10..16 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2,"Window":4000000000}"#,
+        16..20 => r#","RestartPolicy":{"Condition":"on-failure","MaxAttempts":3}"#,
+        20..24 => r#","RestartPolicy":{"Condition":"none"}"#,
+        _ => "",
+    };
+    let limited = limited.to_owned();
     let slow = pick(
         !job && limited.is_empty() && chance.chance(15),
         r#","RestartPolicy":{"Condition":"any","Delay":1500000000}"#,
@@ -366,7 +413,20 @@ fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
         25..40 => r#","Placement":{"MaxReplicas":2}"#,
         40..45 => r#","Placement":{"Constraints":["node.labels.zone!=a"]}"#,
         45..50 => r#","Placement":{"Constraints":["node.role==worker","node.hostname!=w5"]}"#,
+        50..65 => {
+            r#","Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}"#
+        }
         _ => "",
+    };
+    let grace = pick(chance.chance(20), r#","StopGracePeriod":3000000000"#);
+    let condition = ["service_started", "service_healthy"][chance.index(2)];
+    let before = if chance.chance(15) && !others.is_empty() {
+        let other = others[chance.index(others.len())];
+        format!(
+            r#","DependsOn":[{{"Service":"{other}","Condition":"{condition}","Optional":true}}]"#
+        )
+    } else {
+        String::new()
     };
     // One with a published port and no network of its own is on the ingress network.
     let networks = if ports.starts_with(r#","EndpointSpec":{"Ports":[{"TargetPort":80}]"#)
@@ -378,10 +438,10 @@ fn new_service(chance: &mut Random, number: u64) -> ServiceSpec {
     };
     let text = format!(
         r#"{{"Name":"s{number}","TaskTemplate":{{
-            "ContainerSpec":{{"Image":"{image}"{secret}{config}{health}}},
+            "ContainerSpec":{{"Image":"{image}"{secret}{config}{health}{grace}}},
             {networks}
-            "Resources":{{"Reservations":{{"NanoCPUs":{cpus}}}}}{restart}{placement}}},
-            "Mode":{{{mode}}}{update}{ports}}}"#
+            "Resources":{{"Reservations":{{"NanoCPUs":{cpus},"MemoryBytes":{memory}}}}}{restart}{placement}}},
+            "Mode":{{{mode}}}{update}{back}{before}{ports}}}"#
     );
     serde_json::from_str(&text).expect("a service spec")
 }

@@ -78,6 +78,11 @@ pub(super) enum Event {
         pid: i64,
         code: i64,
     },
+    /// Somebody removes a container.
+    Removed {
+        host: usize,
+        task: TaskId,
+    },
     /// The next thing that users ask for, and the next that breaks.
     Wish(u64),
     Fault(u64),
@@ -114,6 +119,7 @@ impl Event {
             | Event::Healthy { .. }
             | Event::Unhealthy { .. }
             | Event::Exits { .. }
+            | Event::Removed { .. }
             | Event::Wish(_)
             | Event::Fault(_)
             | Event::Mend

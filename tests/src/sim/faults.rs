@@ -65,6 +65,7 @@ impl World {
                 Some(format!("the log's disk is slow for {wait} ms"))
             }
             75..78 => Some(self.many_at_once(chance)),
+            78..82 => self.container_goes(chance, host),
             _ => self.container_dies(chance, host),
         }
     }
@@ -256,6 +257,15 @@ impl World {
         let code = [0, 1, 137][chance.index(3)];
         self.later(1, Event::Exits { host, task, pid, code });
         Some(format!("a container of {} ends with {code}: task {task}", self.hosts[host].name))
+    }
+
+    /// Somebody removes a container behind the agent's back.
+    fn container_goes(&mut self, chance: &mut Random, host: usize) -> Option<String> {
+        let known = &self.hosts[host];
+        let all: Vec<_> = known.engine.containers.keys().copied().collect();
+        let task = *all.get(chance.index(all.len()))?;
+        self.later(1, Event::Removed { host, task });
+        Some(format!("somebody removes a container of {}: task {task}", self.hosts[host].name))
     }
 
     /// Weather and faults stop; what is broken comes back.

@@ -48,6 +48,8 @@ pub struct Host {
     pub applied: Revision,
     /// Reports that no leader has acknowledged, by task, each with the number it was sent under.
     pub pending: BTreeMap<TaskId, (TaskReport, u64)>,
+    /// The latest report of every task, acknowledged or not, since the agent's start.
+    pub said: BTreeMap<TaskId, TaskReport>,
     pub report_seq: u64,
     /// When reports were sent that are not acknowledged yet.
     pub reports_sent: Option<Timestamp>,
@@ -105,6 +107,7 @@ impl Host {
             heard_by_leader: Timestamp(0),
             applied: Revision(0),
             pending: BTreeMap::new(),
+            said: BTreeMap::new(),
             report_seq: 0,
             reports_sent: None,
             beat: 0,
@@ -151,6 +154,8 @@ impl Host {
         self.session = None;
         self.wake_at = None;
         self.pending.clear();
+        self.said.clear();
+        self.reports_sent = None;
         self.flights.clear();
     }
 
@@ -178,15 +183,24 @@ impl Host {
         self.heard_leader = now;
         self.applied = Revision(0);
         self.see_all();
-        self.start_reports_over();
     }
 
-    /// Everything is to be reported again: to a new leader, or after a restart.
+    /// Everything is to be reported again, to a new leader: what this run of the agent has said.
     pub fn start_reports_over(&mut self) {
-        let ordered = |task| self.orders.as_ref().is_some_and(|o| o.tasks.contains_key(&task));
-        let reports = self.worker.reports().into_iter().filter(|r| ordered(r.task));
-        self.pending = reports.map(|r| (r.task, (r, 0))).collect();
+        self.pending = self.said.iter().map(|(task, r)| (*task, (r.clone(), 0))).collect();
         self.reports_sent = None;
+    }
+
+    /// Newer reports; each takes the place of an older one of its task.
+    pub fn say(&mut self, reports: Vec<TaskReport>) {
+        for report in reports {
+            self.said.insert(report.task, report.clone());
+            self.pending.insert(report.task, (report, 0));
+        }
+        if let Some(orders) = &self.orders {
+            self.said.retain(|task, _| orders.tasks.contains_key(task));
+            self.pending.retain(|task, _| orders.tasks.contains_key(task));
+        }
     }
 
     /// The agent lists the containers.

@@ -6,7 +6,7 @@
 use model::wire::session::{FromAgent, FromManager, TaskReport};
 use model::{Millis, NodeId, Timestamp};
 use orchestrator_core::command::{Applied, Batch, Command, Refusal, Response};
-use orchestrator_core::plan::{Limits, plan};
+use orchestrator_core::plan::plan;
 
 use super::event::Event;
 use super::invariant;
@@ -37,7 +37,9 @@ impl World {
         if self.managers.leader.as_ref().is_none_or(|l| l.term != proposal.term) {
             return Ok(());
         }
+        let before = self.managers.leading().map(|(_, state)| state.clone());
         let Some(applied) = self.managers.commit(&proposal.entry) else { return Ok(()) };
+        invariant::after_refusal(self, before, &proposal.entry, &applied)?;
         if self.settings.trace {
             let commands = &proposal.entry.batch.commands;
             self.trace.push(format!("{:>9} agreed: {commands:?}", self.elapsed_ms()));
@@ -176,6 +178,7 @@ impl World {
     }
 
     fn ask_planner(&mut self) -> Result<(), Broken> {
+        let limits = self.limits;
         let Some(leader) = &mut self.managers.leader else { return Ok(()) };
         let time = self.now + leader.ahead;
         let due = leader.wake_at.is_some_and(|at| at <= time);
@@ -183,7 +186,7 @@ impl World {
             return Ok(());
         }
         let state = &self.managers.replicas[leader.manager].state;
-        let planned = plan(state, &leader.live, time, &mut leader.agenda, &Limits::default());
+        let planned = plan(state, &leader.live, time, &mut leader.agenda, &limits);
         leader.wake_at = planned.wake_at;
         leader.planned = planned.batches.len();
         invariant::after_planning(self, &planned.batches)?;

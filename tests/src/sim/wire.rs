@@ -44,9 +44,15 @@ impl World {
         let Some(session) = leader.and_then(|l| l.sessions.get(&node)).copied() else { return };
         let Some(wait) = self.arrival(host, session, true) else { return };
         let frame = Box::new(frame);
-        if self.breaking && self.settings.weather && self.random.once_in(1_000) {
+        let weather = self.breaking && self.settings.weather;
+        if weather && self.random.once_in(1_000) {
             let frame = frame.clone();
             self.later(wait + 3, Event::ToHost { host, session, frame });
+        }
+        // No connection loses one frame and not the next; a delta that follows on nothing must do
+        // no harm either.
+        if weather && matches!(*frame, FromManager::Delta { .. }) && self.random.once_in(1_000) {
+            return;
         }
         self.later(wait, Event::ToHost { host, session, frame });
     }

@@ -6,6 +6,7 @@ use model::object::NodeDescription;
 use model::spec::{Availability, NodeSpec, Platform, Resources, Role};
 use model::{Millis, NodeId, Timestamp};
 use orchestrator_core::command::{Batch, Bootstrap, Command, JoinNode, Response};
+use orchestrator_core::plan::Limits;
 use orchestrator_core::state::INGRESS;
 
 use super::client::Client;
@@ -78,6 +79,8 @@ pub struct World {
     pub(super) sessions: u64,
     /// Weather and faults go on.
     pub(super) breaking: bool,
+    /// How much the planner writes at once: little, in some clusters.
+    pub(super) limits: Limits,
     /// Since when nothing breaks.
     pub(super) peace_since: Timestamp,
     /// Pulls fail, or take very long.
@@ -113,6 +116,11 @@ impl World {
             slow_log_until: BEGIN,
             sessions: 0,
             breaking: settings.faults || settings.weather,
+            limits: if settings.faults && seed.is_multiple_of(4) {
+                Limits { batch: 5, commands: 40 }
+            } else {
+                Limits::default()
+            },
             peace_since: BEGIN,
             registry_down: false,
             registry_slow: false,
@@ -333,6 +341,7 @@ impl World {
             Event::Healthy { host, task, pid } => return self.check_passes(host, task, pid),
             Event::Unhealthy { host, task, pid } => return self.check_fails(host, task, pid),
             Event::Exits { host, task, pid, code } => return self.exits(host, task, pid, code),
+            Event::Removed { host, task } => return self.goes(host, task),
             Event::Wish(number) => {
                 invariant::now_and_then(self)?;
                 self.wish(number);

@@ -8,7 +8,7 @@ use model::object::{Slot, Task};
 
 use super::global;
 use super::restart::Verdict;
-use super::slots::{Start, View, Work};
+use super::slots::{Start, View, Work, is_lost};
 
 /// What became of the slots in this run of the job.
 #[derive(Default)]
@@ -89,7 +89,7 @@ fn tend<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>], only: Option<&BTreeSet<
                 work.raise(ended, Desired::Shutdown);
             } else {
                 let template = work.service.template;
-                let lost = work.is_lost(ended);
+                let lost = is_lost(ended);
                 let again = matches!(work.verdict(ended, template), Verdict::Again { .. });
                 work.renew(view, ended, template);
                 if lost || again {

@@ -4,6 +4,7 @@
 //! it does not come here.
 
 use model::object::{Restarts, Task};
+use model::reason::Reason;
 use model::spec::TaskSpec;
 use model::{Millis, TaskState, Timestamp};
 
@@ -48,6 +49,10 @@ pub(super) fn verdict(task: &Task, spec: &TaskSpec, is_job: bool, now: Timestamp
         (old.in_window, old.window_began)
     };
     let most = policy.max_attempts.filter(|m| *m > 0);
+    if let Some(Reason::RestartsExhausted { attempts }) = task.waiting {
+        // Judged once, when it ended: that its window is over some day starts nothing by itself.
+        return Verdict::Exhausted { attempts };
+    }
     if most.is_some_and(|most| in_window >= most) {
         return Verdict::Exhausted { attempts: in_window };
     }

@@ -17,7 +17,7 @@ use model::spec::{Availability, UpdateConfig};
 use model::{Millis, TaskId, TaskState};
 
 use super::restart::Verdict;
-use super::slots::{Start, View, Work};
+use super::slots::{Start, View, Work, is_lost};
 use crate::check;
 use crate::command::Command;
 use crate::fit::Demand;
@@ -215,7 +215,7 @@ impl Engine {
         let Some(newest) = case.new.or(case.old) else {
             // A new task that was lost with its node is followed by another: the slot is still out
             // of service for the change.
-            let lost = |t: &Task| t.template == self.current && work.is_lost(t);
+            let lost = |t: &Task| t.template == self.current && is_lost(t);
             let replaced = case.view.tasks.iter().any(|t| t.template != self.current);
             if self.runs && replaced && case.ended.is_some_and(lost) {
                 self.watched += 1;
@@ -295,7 +295,7 @@ impl Engine {
         if let Some(ended) = case.ended {
             // A start-first replacement that failed is tried again, but not in a hot loop.
             let retry = ended.template == template && case.old.is_some();
-            if retry && work.is_lost(ended) {
+            if retry && is_lost(ended) {
                 // It did not fail; its node was lost.
                 (start.restarts, start.not_before) = (ended.restarts, ended.not_before);
             } else if retry {
@@ -401,7 +401,7 @@ impl Engine {
                 && can_go_back(work);
             if back {
                 let message = format!("{word} rolled back {why}");
-                work.draft.push(Command::RollBack { service: service.id, template, message });
+                work.roll_back(message);
                 return Course::Back;
             }
             course = Course::Pause;

@@ -30,6 +30,9 @@ pub(super) fn plan<'a>(draft: &mut Draft<'a>, service: &'a Service) -> Option<Ti
         }
         ModeKind::GlobalJob => job::global(&mut work, &views),
     }
+    if work.is_over() {
+        return work.finish();
+    }
     let kept =
         work.draft.state.cluster().and_then(|c| c.spec.orchestration.task_history_retention_limit);
     let kept = kept.unwrap_or(HISTORY);

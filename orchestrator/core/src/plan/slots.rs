@@ -31,6 +31,11 @@ pub(super) fn views<'a>(state: &'a State, service: &Service) -> Vec<View<'a>> {
     views
 }
 
+/// The task did not end; its node did. One that had ended before is not lost, whatever its node does.
+pub(super) fn is_lost(task: &Task) -> bool {
+    task.status.state == TaskState::Orphaned
+}
+
 fn wanted(task: &Task) -> bool {
     task.desired <= Desired::Running
 }
@@ -112,11 +117,13 @@ pub(super) struct Work<'d, 'a> {
     wake: Option<Timestamp>,
     starts: Vec<Start<'a>>,
     unplaced: Vec<Unplaced<'a>>,
+    /// The service gets another spec by this plan: the rest is planned once that is written.
+    over: bool,
 }
 
 impl<'d, 'a> Work<'d, 'a> {
     pub(super) fn new(draft: &'d mut Draft<'a>, service: &'a Service) -> Self {
-        Work { draft, service, wake: None, starts: Vec::new(), unplaced: Vec::new() }
+        Work { draft, service, wake: None, starts: Vec::new(), unplaced: Vec::new(), over: false }
     }
 
     /// Asks to be called again then.
@@ -200,7 +207,7 @@ impl<'d, 'a> Work<'d, 'a> {
     /// Deals with a wanted slot whose only task ended by itself and whose template is not being
     /// changed. Answers whether this is news (so that an update may count it).
     pub(super) fn renew(&mut self, view: &View<'a>, ended: &'a Task, template: TemplateVersion) {
-        if self.is_lost(ended) {
+        if is_lost(ended) {
             self.raise(ended, Desired::Shutdown);
             self.start(Start {
                 restarts: ended.restarts,
@@ -255,14 +262,24 @@ impl<'d, 'a> Work<'d, 'a> {
         !Demand::of(self.draft.state, template).still_suits(node)
     }
 
-    /// The task did not end; its node did.
-    pub(super) fn is_lost(&self, task: &Task) -> bool {
-        task.status.state == TaskState::Orphaned
-            || task.node.is_some_and(|id| self.draft.state.node(id).is_none())
+    /// Gives the service its previous spec back. What comes after that in the same batch would be
+    /// refused, and the whole of it again and again.
+    pub(super) fn roll_back(&mut self, message: String) {
+        let (service, template) = (self.service.id, self.service.template);
+        self.draft.push(Command::RollBack { service, template, message });
+        self.over = true;
+    }
+
+    /// Nothing more is to be written for this service now.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// Finds places for everything that needs one, and writes it down. Answers when to look again.
     pub(super) fn finish(mut self) -> Option<Timestamp> {
+        if self.over {
+            return self.wake;
+        }
         let mut places: Vec<(TemplateVersion, Places<'a>)> = Vec::new();
         // A slot that gave its place up gets one before a slot that never had any: an update waits
         // for it, and would for ever.

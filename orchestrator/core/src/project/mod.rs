@@ -7,6 +7,8 @@
 mod expand;
 mod parts;
 mod projector;
+#[cfg(test)]
+mod tests;
 
 use model::NodeId;
 use model::wire::orders::{Fence, Orders};
@@ -26,7 +28,6 @@ pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
         node: parts::node(known),
         cluster: parts::cluster(state),
         tasks: state.tasks_on(node).filter_map(|t| Some((t.id, parts::task(state, t)?))).collect(),
-        peers: parts::peers(state, node),
         ..Orders::default()
     };
     let networks = parts::networks_on(state, node);
@@ -37,6 +38,10 @@ pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
     orders.services = parts::services_for(state, &networks)
         .into_iter()
         .filter_map(|id| Some((id, parts::service(state, id)?)))
+        .collect();
+    orders.peers = parts::named(&orders)
+        .into_keys()
+        .filter_map(|id| Some((id, parts::peer(state.node(id)?))))
         .collect();
     let (secrets, configs) = parts::files_on(state, node);
     orders.secrets =

@@ -8,7 +8,7 @@ use model::lifecycle::Desired;
 use model::object::{Node, NodeState, Slot, Task};
 use model::spec::{Labels, Role};
 use model::wire::orders::{
-    Backend, ClusterOrder, FileOrder, NetworkOrder, NodeOrder, PeerOrder, ServiceNetwork,
+    Backend, ClusterOrder, FileOrder, NetworkOrder, NodeOrder, Orders, PeerOrder, ServiceNetwork,
     ServiceOrder, TaskOrder,
 };
 use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskState};
@@ -42,8 +42,34 @@ pub(super) fn cluster(state: &State) -> ClusterOrder {
     }
 }
 
-pub(super) fn peers(state: &State, own: NodeId) -> BTreeMap<NodeId, PeerOrder> {
-    state.nodes().filter(|n| n.id != own).map(|n| (n.id, peer(n))).collect()
+/// A part of a node's orders that names nodes: it must know where those are.
+pub(super) trait Names {
+    /// Every node it names, the node itself perhaps among them.
+    fn names(&self) -> BTreeSet<NodeId>;
+}
+
+impl Names for NetworkOrder {
+    fn names(&self) -> BTreeSet<NodeId> {
+        self.remote.values().chain(self.remote_gateways.values()).copied().collect()
+    }
+}
+
+impl Names for Arc<ServiceOrder> {
+    fn names(&self) -> BTreeSet<NodeId> {
+        self.backends.values().map(|backend| backend.node).collect()
+    }
+}
+
+/// The other nodes that a node's orders name, each with how many of its networks and services do.
+pub(super) fn named(orders: &Orders) -> BTreeMap<NodeId, u32> {
+    let mut named = BTreeMap::new();
+    let networks = orders.networks.values().map(Names::names);
+    for id in networks.chain(orders.services.values().map(Names::names)).flatten() {
+        if id != orders.node.id {
+            *named.entry(id).or_default() += 1;
+        }
+    }
+    named
 }
 
 pub(super) fn peer(node: &Node) -> PeerOrder {

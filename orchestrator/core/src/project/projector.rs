@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::wire::orders::{Change, Delta, Fence, Orders, ServiceOrder};
+use model::wire::orders::{Change, ClusterOrder, Delta, Fence, Orders, ServiceOrder};
 use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
 
+use super::parts::Names;
 use super::{orders, parts};
 use crate::State;
 use crate::command::{Applied, ObjectRef};
@@ -19,17 +20,21 @@ use crate::state::overlay_networks;
 pub struct Projector {
     term: u64,
     nodes: BTreeMap<NodeId, Orders>,
+    /// The other nodes that the orders of each name, with how many of their parts do.
+    named: BTreeMap<NodeId, BTreeMap<NodeId, u32>>,
     /// Which nodes were told of a service, so that only those are told of its change.
     knows: BTreeMap<ServiceId, BTreeSet<NodeId>>,
     /// What they were told. Most of what a task reports changes nothing of it.
     services: BTreeMap<ServiceId, Arc<ServiceOrder>>,
+    /// What all were told of the cluster.
+    cluster: Option<ClusterOrder>,
 }
 
 /// The parts of orders that some entries touch.
 #[derive(Default)]
 struct Touched {
     cluster: bool,
-    /// Own description changed; also told to every other node as a peer.
+    /// Own description changed; also told to the nodes whose orders name it.
     nodes: BTreeSet<NodeId>,
     /// On the node that has the task.
     tasks: BTreeMap<NodeId, BTreeSet<TaskId>>,
@@ -43,6 +48,7 @@ struct Touched {
 
 /// The parts that are the same for every node, each made once for all of them.
 struct Parts {
+    cluster: Option<ClusterOrder>,
     services: BTreeMap<ServiceId, Option<Arc<ServiceOrder>>>,
     networks: BTreeMap<NetworkId, parts::Network>,
 }
@@ -50,6 +56,10 @@ struct Parts {
 impl Parts {
     fn service(&mut self, state: &State, id: ServiceId) -> Option<&Arc<ServiceOrder>> {
         self.services.entry(id).or_insert_with(|| parts::service(state, id)).as_ref()
+    }
+
+    fn cluster(&mut self, state: &State) -> &ClusterOrder {
+        self.cluster.get_or_insert_with(|| parts::cluster(state))
     }
 
     fn network(&mut self, state: &State, id: NetworkId) -> &parts::Network {
@@ -71,11 +81,17 @@ impl Projector {
         for service in whole.services.keys() {
             self.knows.entry(*service).or_default().insert(node);
         }
+        // The state may be newer than what the others have been told: then a later one that is what
+        // they know is news to this one.
+        self.services.retain(|id, told| whole.services.get(id).is_none_or(|new| new == told));
+        self.cluster = self.cluster.take().filter(|told| *told == whole.cluster);
+        self.named.insert(node, parts::named(&whole));
         self.nodes.entry(node).or_insert(whole)
     }
 
     /// A node's session ended.
     pub fn close(&mut self, node: NodeId) {
+        self.named.remove(&node);
         if let Some(old) = self.nodes.remove(&node) {
             for service in old.services.keys() {
                 if let Some(nodes) = self.knows.get_mut(service) {
@@ -100,13 +116,15 @@ impl Projector {
         applied: impl IntoIterator<Item = &'a Applied>,
     ) -> BTreeMap<NodeId, Delta> {
         let mut touched = Self::touched(state, applied);
-        let mut parts = Parts { services: BTreeMap::new(), networks: BTreeMap::new() };
+        let mut parts =
+            Parts { cluster: None, services: BTreeMap::new(), networks: BTreeMap::new() };
         self.leave_out_unchanged(state, &mut touched, &mut parts);
         let affected = self.affected(state, &touched);
         let mut deltas = BTreeMap::new();
         for node in affected {
             let Some(old) = self.nodes.get_mut(&node) else { continue };
-            let delta = renew(state, node, old, &touched, &mut parts, self.term);
+            let named = self.named.entry(node).or_default();
+            let delta = renew(state, node, (old, named), &touched, &mut parts, self.term);
             for service in delta.services.set.keys() {
                 self.knows.entry(*service).or_default().insert(node);
             }
@@ -124,9 +142,14 @@ impl Projector {
         deltas
     }
 
-    /// A service is touched by every report of a task of it, but few of them change what others
-    /// are told.
+    /// A service is touched by every report of a task of it, and the cluster by every change of a
+    /// node, but few of them change what others are told.
     fn leave_out_unchanged(&mut self, state: &State, touched: &mut Touched, parts: &mut Parts) {
+        if touched.cluster {
+            let new = parts.cluster(state);
+            touched.cluster = self.cluster.as_ref() != Some(new);
+            self.cluster = Some(new.clone());
+        }
         touched.services.retain(|id| {
             let (old, new) = (self.services.get(id), parts.service(state, *id));
             let same = old.is_some() && old == new;
@@ -192,6 +215,10 @@ impl Projector {
             return self.nodes.keys().copied().collect();
         }
         let mut affected: BTreeSet<NodeId> = touched.tasks.keys().copied().collect();
+        for id in &touched.nodes {
+            let names = |named: &BTreeMap<NodeId, u32>| named.contains_key(id);
+            affected.extend(self.named.iter().filter(|(_, named)| names(named)).map(|n| *n.0));
+        }
         for id in &touched.services {
             affected.extend(self.knows.get(id).into_iter().flatten());
             let Some(service) = state.service(*id) else { continue };
@@ -219,7 +246,7 @@ impl Projector {
 fn renew(
     state: &State,
     node: NodeId,
-    old: &mut Orders,
+    (old, named): (&mut Orders, &mut BTreeMap<NodeId, u32>),
     touched: &Touched,
     parts: &mut Parts,
     term: u64,
@@ -230,25 +257,21 @@ fn renew(
         let new = Orders { fence: to, ..Orders::default() };
         let delta = old.delta_to(&new);
         *old = new;
+        named.clear();
         return delta;
     };
     if touched.cluster {
-        let new = parts::cluster(state);
-        if new != old.cluster {
+        let new = parts.cluster(state);
+        if *new != old.cluster {
             delta.cluster = Some(new.clone());
-            old.cluster = new;
+            old.cluster = new.clone();
         }
     }
-    for id in &touched.nodes {
-        if *id == node {
-            let new = parts::node(known);
-            if new != old.node {
-                delta.node = Some(new.clone());
-                old.node = new;
-            }
-        } else {
-            let new = state.node(*id).map(|n| parts::peer(n));
-            put(&mut old.peers, &mut delta.peers, *id, new);
+    if touched.nodes.contains(&node) {
+        let new = parts::node(known);
+        if new != old.node {
+            delta.node = Some(new.clone());
+            old.node = new;
         }
     }
     if let Some(tasks) = touched.tasks.get(&node) {
@@ -262,10 +285,13 @@ fn renew(
     let own = touched.tasks.contains_key(&node);
     let known: BTreeSet<NetworkId> = old.networks.keys().copied().collect();
     let networks = if own { parts::networks_on(state, node) } else { known.clone() };
+    // Nodes that more, or fewer, parts of the orders name than before.
+    let mut counts = Named { own: node, named, news: BTreeSet::new() };
     for id in known.union(&networks) {
         if touched.networks.contains(id) || known.contains(id) != networks.contains(id) {
             let needed = networks.contains(id);
             let new = needed.then(|| parts.network(state, *id).order(state, node)).flatten();
+            counts.note(old.networks.get(id), new.as_ref());
             put(&mut old.networks, &mut delta.networks, *id, new);
         }
     }
@@ -276,6 +302,7 @@ fn renew(
             if touched.services.contains(id) || known.contains(id) != services.contains(id) {
                 let needed = services.contains(id);
                 let new = needed.then(|| parts.service(state, *id)).flatten();
+                counts.note(old.services.get(id), new);
                 put_copy(&mut old.services, &mut delta.services, *id, new);
             }
         }
@@ -283,9 +310,14 @@ fn renew(
         for id in &touched.services {
             if old.services.contains_key(id) {
                 let new = parts.service(state, *id);
+                counts.note(old.services.get(id), new);
                 put_copy(&mut old.services, &mut delta.services, *id, new);
             }
         }
+    }
+    for id in counts.news.union(&touched.nodes).filter(|id| **id != node) {
+        let new = counts.named.contains_key(id).then(|| state.node(*id)).flatten();
+        put(&mut old.peers, &mut delta.peers, *id, new.map(|n| parts::peer(n)));
     }
     if !own && touched.secrets.is_empty() && touched.configs.is_empty() {
         return delta;
@@ -302,6 +334,35 @@ fn renew(
         put(&mut old.configs, &mut delta.configs, *id, new);
     }
     delta
+}
+
+/// Counts the parts of a node's orders that name another node.
+struct Named<'n> {
+    own: NodeId,
+    named: &'n mut BTreeMap<NodeId, u32>,
+    /// Those whose count has changed.
+    news: BTreeSet<NodeId>,
+}
+
+impl Named<'_> {
+    /// A part is replaced by another.
+    fn note<P: Names>(&mut self, old: Option<&P>, new: Option<&P>) {
+        let names = |part: Option<&P>| part.map(Names::names).unwrap_or_default();
+        let (old, new) = (names(old), names(new));
+        for id in new.difference(&old).filter(|id| **id != self.own) {
+            *self.named.entry(*id).or_default() += 1;
+            self.news.insert(*id);
+        }
+        for id in old.difference(&new).filter(|id| **id != self.own) {
+            if let Some(count) = self.named.get_mut(id) {
+                *count -= 1;
+                if *count == 0 {
+                    self.named.remove(id);
+                }
+            }
+            self.news.insert(*id);
+        }
+    }
 }
 
 /// Replaces one entry, and notes it if it differs.

@@ -67,6 +67,14 @@ pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), 
                 && last.drain.is_none();
         if by_itself {
             counted(world, service, last, task)?;
+            let policy = service.templates.get(&task.template);
+            let policy = policy.and_then(|t| t.task.restart_policy.as_ref());
+            let condition = policy.map_or("any", |p| p.condition.as_str());
+            let well = known.state == TaskState::Complete;
+            if condition == "none" || (condition == "on-failure" && well) {
+                let is = known.state;
+                return Err(format!("task {} follows {}, which is {is}", task.id, last.id));
+            }
         }
         let policy = service.spec.task_template.restart_policy.as_ref();
         let most = policy.and_then(|p| p.max_attempts).unwrap_or(0);
@@ -101,6 +109,7 @@ fn counted(world: &World, service: &Service, last: &Task, task: &Task) -> Result
     let template = service.templates.get(&task.template);
     let policy = template.and_then(|t| t.task.restart_policy.as_ref());
     let window = policy.and_then(|p| p.window).filter(|w| *w > 0).map(Millis::from_nanos);
+    // It was judged when it ended; by its host's clock, that is when it says.
     let age = had.window_began.map(|began| time.since(began));
     let goes_on = match (window, age) {
         (None, _) => had.window_began.is_some(),
@@ -132,6 +141,11 @@ pub(super) fn check_start(world: &World, id: TaskId) -> Result<(), String> {
     }
     // Another leader's clock may be ahead of the last one's.
     if *term != world.managers.term {
+        return Ok(());
+    }
+    // A move that was begun before that is not its restart.
+    let ahead = super::leader_time(world).since(world.now);
+    if task.meta.created_at < *ended + ahead {
         return Ok(());
     }
     let template = state.service(task.service).and_then(|s| s.templates.get(&task.template));

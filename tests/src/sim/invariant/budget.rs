@@ -90,6 +90,8 @@ fn under_way(
     time: Timestamp,
 ) -> BTreeSet<Slot> {
     let (mut replaced, mut waiting) = (BTreeSet::new(), BTreeSet::new());
+    // Slots whose new task has run: what follows it there is a move or a restart.
+    let mut done: BTreeSet<Slot> = BTreeSet::new();
     for task in state.tasks_of(service.id) {
         if task.template != service.template {
             let stopped = task.drain.is_some_and(|d| d.since >= rollout.started_at);
@@ -103,8 +105,12 @@ fn under_way(
         let since = task.status.running_since;
         // One that a change before this one began is not this one's to wait for.
         let of_this = task.meta.created_at >= rollout.started_at && task.restarts.in_a_row == 0;
-        if wanted && of_this && since.is_none_or(|since| since + delay > time) {
+        let first = !done.contains(&task.slot);
+        if wanted && first && of_this && since.is_none_or(|since| since + delay > time) {
             waiting.insert(task.slot);
+        }
+        if since.is_some() {
+            done.insert(task.slot);
         }
     }
     replaced.intersection(&waiting).copied().collect()

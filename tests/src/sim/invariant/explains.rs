@@ -39,12 +39,14 @@ pub(super) fn could_take(state: &State, task: &Task) -> Option<NodeId> {
 pub(super) fn takers(state: &State, task: &Task) -> Vec<NodeId> {
     let Some(service) = state.service(task.service) else { return Vec::new() };
     let Some(template) = service.templates.get(&task.template) else { return Vec::new() };
-    let cpus = |t: &Task| {
+    let asked = |t: &Task| {
         let service = state.service(t.service);
         let template = service.and_then(|s| s.templates.get(&t.template));
         let asked = template.and_then(|t| t.task.resources.as_ref());
-        asked.and_then(|r| r.reservations.as_ref()).map_or(0, |r| r.nano_cpus)
+        let asked = asked.and_then(|r| r.reservations.as_ref());
+        asked.map_or((0, 0), |r| (r.nano_cpus, r.memory_bytes))
     };
+    let (cpus, memory) = (|t: &Task| asked(t).0, |t: &Task| asked(t).1);
     let placement = template.task.placement.as_ref();
     let most = placement.map_or(0, |p| p.max_replicas);
     state
@@ -70,12 +72,29 @@ pub(super) fn takers(state: &State, task: &Task) -> Vec<NodeId> {
                     })
                 })
             });
-            taken + cpus(task) <= node.description.resources.nano_cpus
+            let has = &node.description.resources;
+            let held: i64 = there.iter().map(|t| memory(t)).sum();
+            (cpus(task) == 0 || taken + cpus(task) <= has.nano_cpus)
+                && (memory(task) == 0 || held + memory(task) <= has.memory_bytes)
                 && (most == 0 || live < most)
                 && !port_taken
         })
         .map(|node| node.id)
         .collect()
+}
+
+/// Whether a task waits for another service that has not come so far.
+pub(super) fn waits_for_another(state: &State, task: &Task) -> bool {
+    let Some(Reason::Dependency { service, .. }) = &task.waiting else { return false };
+    let Some(other) = state.service_named(service) else { return false };
+    let wanted = other.spec.mode.replicated.as_ref().map_or(1, |r| r.replicas.unwrap_or(1));
+    let runs = |t: &&std::sync::Arc<Task>| {
+        t.desired <= Desired::Running && t.status.state == TaskState::Running
+    };
+    let tasks = || state.tasks_of(other.id).filter(|t| t.desired <= Desired::Running);
+    other.job.is_some()
+        || (tasks().filter(runs).count() as u64) < wanted
+        || tasks().any(|t| t.status.state != TaskState::Running)
 }
 
 /// Whether a task says that no node can take it.

@@ -1,9 +1,8 @@
 //! A node that nobody hears is given up, so that its tasks run elsewhere.
 
-use model::Millis;
-use model::TaskState;
 use model::lifecycle::Owner;
 use model::object::NodeState;
+use model::{Millis, NodeId, TaskState};
 
 use orchestrator_core::Batch;
 use orchestrator_core::command::Command;
@@ -51,7 +50,23 @@ const LIMIT: Millis = Millis(2_000);
 /// Nobody is given up sooner.
 pub(super) fn check_plan(world: &World, batches: &[Batch]) -> Result<(), String> {
     let Some((leader, _)) = world.managers.leading() else { return Ok(()) };
-    for command in batches.iter().flat_map(|batch| &batch.commands) {
+    let commands = || batches.iter().flat_map(|batch| &batch.commands);
+    let down = |id: NodeId| {
+        commands().any(|c| {
+            matches!(c, Command::NodeStatus { node, state: NodeState::Down, .. } if *node == id)
+        })
+    };
+    for command in commands() {
+        let chosen = match command {
+            Command::CreateTask(new) => new.node,
+            Command::Assign { node, .. } => Some(*node),
+            _ => None,
+        };
+        if let Some(node) = chosen.filter(|node| down(*node)) {
+            return Err(format!("a task is put on node {node}, which the same plan gives up"));
+        }
+    }
+    for command in commands() {
         let Command::NodeStatus { node, state: NodeState::Down, .. } = command else { continue };
         let Some(host) = world.by_node.get(node).map(|at| &world.hosts[*at]) else { continue };
         let silent = world.now.since(host.heard_by_leader.max(leader.since));

@@ -11,7 +11,7 @@ use model::{NodeId, TaskState};
 use orchestrator_core::State;
 
 use super::super::world::World;
-use super::explains::{could_take, has_no_node};
+use super::explains::{could_take, has_no_node, waits_for_another};
 use super::placed::violated;
 
 pub(super) const SAYS: (&str, &str) = (
@@ -85,9 +85,16 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             .collect();
         return Err(format!("{} slots: {shown:?}, {:?}", slots.len(), service.rollout));
     }
+    // What ended well and is not to be started again holds its slot.
+    let finished = |t: &&Arc<Task>| {
+        t.desired <= Desired::Running && t.status.state == TaskState::Complete && is_final(service)
+    };
+    let finished: BTreeSet<Slot> =
+        state.tasks_of(service.id).filter(finished).map(|t| t.slot).collect();
+    let slots: BTreeSet<Slot> = slots.union(&finished).copied().collect();
     match service.spec.mode.kind() {
-        ModeKind::Replicated { replicas } if tasks.len() as u64 != replicas => {
-            return Err(format!("{} tasks instead of {replicas}", tasks.len()));
+        ModeKind::Replicated { replicas } if slots.len() as u64 != replicas => {
+            return Err(format!("{} slots instead of {replicas}", slots.len()));
         }
         ModeKind::Replicated { .. } => {}
         ModeKind::Global => {
@@ -105,7 +112,8 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             if done > total {
                 return Err(format!("{done} completed, of {total}"));
             }
-            let stuck = !tasks.is_empty() && tasks.iter().all(|t| has_no_node(t));
+            let waits = |t: &&Arc<Task>| has_no_node(t) || waits_for_another(state, t);
+            let stuck = !tasks.is_empty() && tasks.iter().all(waits);
             if done < total && !stuck {
                 return Err(format!("{done} of {total} completed"));
             }
@@ -125,6 +133,10 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             if let Some(node) = could_take(state, task) {
                 return Err(format!("task {} has no node, {node} could take it", task.id));
             }
+            without_room = true;
+            continue;
+        }
+        if waits_for_another(state, task) {
             without_room = true;
             continue;
         }
@@ -161,6 +173,10 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
     if let Some(task) = tasks.iter().filter(|t| !has_no_node(t)).find(outdated) {
         return Err(format!("task {} runs another image than {}", task.id, image(&service.spec)));
     }
+    let stays = |t: &&&Arc<Task>| t.leaves && !service.spec.effective_update().starts_first();
+    if let Some(task) = tasks.iter().find(stays) {
+        return Err(format!("task {} was to move, and stays", task.id));
+    }
     // A change leaves out a global service's task on a paused node until that takes tasks again,
     // also one that ended and is not started any more.
     let left_out = |t: &Arc<Task>| {
@@ -181,6 +197,12 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
         Some(task) => Err(format!("task {} has an old template", task.id)),
         None => Ok(()),
     }
+}
+
+/// Whether a task that ended well is not started again.
+fn is_final(service: &Service) -> bool {
+    let policy = service.spec.task_template.restart_policy.as_ref();
+    policy.is_some_and(|p| matches!(p.condition.as_str(), "none" | "on-failure"))
 }
 
 /// Where a global service should be: every node that takes tasks and meets its constraints. One

@@ -4,13 +4,16 @@
 //! whole state, now and then.
 
 mod addresses;
+mod arrive;
 mod back_off;
 mod beside;
 mod budget;
 mod dirty;
 mod drained;
+mod ends;
 mod explains;
 mod fence;
+mod first;
 mod given_up;
 mod gives_up;
 mod jobs;
@@ -25,10 +28,12 @@ mod progress;
 mod projected;
 mod quiet;
 mod ranks;
+mod refused;
 mod replicas;
 mod reports;
 mod routes;
 mod secrets;
+mod serving;
 mod told;
 mod writes;
 mod written;
@@ -44,7 +49,7 @@ use model::wire::orders::Fence;
 use model::wire::session::TaskReport;
 use model::{TaskId, TaskState, Timestamp};
 use orchestrator_core::command::{Applied, Command, ObjectRef};
-use orchestrator_core::{Batch, Entry};
+use orchestrator_core::{Batch, Entry, State};
 
 use super::world::{Broken, World};
 
@@ -55,13 +60,16 @@ pub(super) use quiet::may_go_on;
 /// Every invariant: its id and what it says.
 pub const INVARIANTS: &[(&str, &str)] = &[
     addresses::SAYS,
+    arrive::SAYS,
     back_off::SAYS,
     beside::SAYS,
     budget::SAYS,
     dirty::SAYS,
     drained::SAYS,
+    ends::SAYS,
     explains::SAYS,
     fence::SAYS,
+    first::SAYS,
     given_up::SAYS,
     gives_up::SAYS,
     jobs::SAYS,
@@ -76,10 +84,12 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     projected::SAYS,
     quiet::SAYS,
     ranks::SAYS,
+    refused::SAYS,
     replicas::SAYS,
     reports::SAYS,
     routes::SAYS,
     secrets::SAYS,
+    serving::SAYS,
     told::SAYS,
     writes::SAYS,
     written::SAYS,
@@ -92,6 +102,8 @@ pub struct Watch {
     /// Entries since the last look at the whole state.
     entries: usize,
     handed_out: u64,
+    /// Orders that hosts have taken in.
+    arrived: u64,
     empty_plans: u64,
     /// Batches of the planner that were agreed on.
     pub(super) plans_written: u64,
@@ -142,6 +154,9 @@ pub(super) fn after_entry(
     named(back_off::SAYS, back_off::check(world, entry, &moves))?;
     named(jobs::SAYS, jobs::check(world, &moves))?;
     named(gives_up::SAYS, gives_up::check(world, &moves))?;
+    named(ends::SAYS, ends::check(world, entry, applied, &moves))?;
+    named(first::SAYS, first::check(world, &moves))?;
+    named(serving::SAYS, serving::check(world, &moves))?;
     world.watch.entries += 1;
     // A look at everything costs what everything is.
     let tasks = world.managers.newest().tasks().len();
@@ -153,6 +168,16 @@ pub(super) fn after_entry(
         named(writes::SAYS, writes::check(world))?;
     }
     Ok(())
+}
+
+/// Looks at an entry of which everything was refused; `before` is the leader's state before it.
+pub(super) fn after_refusal(
+    world: &World,
+    before: Option<State>,
+    entry: &Entry,
+    applied: &Applied,
+) -> Result<(), Broken> {
+    named(refused::SAYS, refused::check(world, before, entry, applied))
 }
 
 fn moves(world: &mut World, applied: &Applied) -> Vec<Move> {
@@ -212,6 +237,7 @@ pub(super) fn after_orders(
 ) -> Result<(), Broken> {
     named(fence::SAYS, fence::check(world, host, had))?;
     named(secrets::SAYS, secrets::check(world, host))?;
+    named(arrive::SAYS, arrive::check(world, host))?;
     named(routes::SAYS, routes::check(world, host))
 }
 

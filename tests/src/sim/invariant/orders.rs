@@ -13,7 +13,8 @@ use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
     "orders-are-true",
-    "a node is told its tasks, every other node and address, and of services those tasks that serve",
+    "a node is told its tasks, the addresses of its networks and where they are, and of services those \
+     tasks that serve",
 );
 
 /// Looks at what the leader thinks that one node, in turn, has been told.
@@ -51,9 +52,26 @@ pub(super) fn check(state: &State, own: NodeId, orders: &Orders) -> Result<(), S
 }
 
 fn peers(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
-    let others: BTreeSet<NodeId> = state.nodes().map(|n| n.id).filter(|id| *id != own).collect();
-    if !orders.peers.keys().eq(others.iter()) {
-        return Err("it knows other nodes than there are".to_owned());
+    let near = |t: &&std::sync::Arc<Task>| {
+        let on = || t.attachments.iter().any(|a| orders.networks.contains_key(&a.network));
+        let serves = || {
+            t.status.state == TaskState::Running
+                && t.desired <= Desired::Running
+                && orders.services.contains_key(&t.service)
+        };
+        !t.status.state.is_terminal() && (on() || serves())
+    };
+    let needed: BTreeSet<NodeId> =
+        state.tasks().filter(near).filter_map(|t| t.node).filter(|id| *id != own).collect();
+    let known: BTreeSet<NodeId> = orders.peers.keys().copied().collect();
+    if let Some(lacks) = needed.iter().find(|id| state.node(**id).is_some() && !known.contains(*id))
+    {
+        return Err(format!("it does not know where node {lacks} is"));
+    }
+    let gateways = orders.networks.values().flat_map(|network| network.remote_gateways.values());
+    let needed: BTreeSet<NodeId> = needed.into_iter().chain(gateways.copied()).collect();
+    if let Some(more) = known.iter().find(|id| !needed.contains(*id)) {
+        return Err(format!("it was told of node {more}, which is none of its business"));
     }
     let wrong = orders.peers.iter().find(|(id, peer)| {
         state.node(**id).is_some_and(|node| {

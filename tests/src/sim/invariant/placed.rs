@@ -1,7 +1,9 @@
 //! Tasks are put where they may be.
 
+use std::collections::BTreeMap;
+
 use model::lifecycle::Desired;
-use model::object::{Node, NodeState, RolloutState, Slot, Task};
+use model::object::{Node, NodeState, RolloutState, Service, Slot, Task};
 use model::spec::{Availability, Placement, Role};
 use model::{Millis, NodeId, TaskState};
 use orchestrator_core::State;
@@ -18,6 +20,9 @@ pub(super) const SAYS: (&str, &str) = (
 pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
     for Move { task, before } in moves {
+        if before.is_none() {
+            of_a_node(world, state, task)?;
+        }
         let had_node = before.is_some_and(|b| b.state >= TaskState::Assigned);
         if had_node || task.status.state < TaskState::Assigned {
             continue;
@@ -31,6 +36,7 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         if node.spec.availability != Availability::Active {
             return Err(format!("task {} was put on {name}, which takes no tasks", task.id));
         }
+        room(state, task, node)?;
         let template = service.templates.get(&task.template);
         let Some(placement) = template.and_then(|t| t.task.placement.as_ref()) else { continue };
         if let Some(constraint) = violated(placement, node) {
@@ -43,8 +49,91 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
             return Err(format!("{live} tasks of {} are on {name}", service.spec.name));
         }
         spread(world, state, task)?;
+        over_zones(world, state, task)?;
     }
     Ok(())
+}
+
+/// A global service has a slot on a node that takes tasks, and keeps it on one that is paused.
+fn of_a_node(world: &World, state: &State, task: &Task) -> Result<(), String> {
+    let Slot::Node(own) = task.slot else { return Ok(()) };
+    let Some(node) = state.node(own) else { return Ok(()) };
+    let news = super::leader_time(world).since(node.meta.updated_at) < NEWS;
+    let alone = state.tasks_in(task.service, task.slot).count() == 1;
+    if alone && !news && node.spec.availability != Availability::Active {
+        let name = &node.description.hostname;
+        return Err(format!("task {} is made for {name}, which takes no tasks", task.id));
+    }
+    Ok(())
+}
+
+/// What all tasks of the node have reserved is there, and no port of it is given twice.
+fn room(state: &State, task: &Task, node: &Node) -> Result<(), String> {
+    let name = &node.description.hostname;
+    let (mut cpus, mut memory, mut ports) = (0, 0, BTreeMap::new());
+    for there in state.tasks_on(node.id).filter(|t| !t.status.state.is_terminal()) {
+        let service = state.service(there.service);
+        let Some(template) = service.and_then(|s| s.templates.get(&there.template)) else {
+            continue;
+        };
+        let asked = template.task.resources.as_ref().and_then(|r| r.reservations.as_ref());
+        cpus += asked.map_or(0, |r| r.nano_cpus);
+        memory += asked.map_or(0, |r| r.memory_bytes);
+        for port in &template.host_ports {
+            if let Some(other) = ports.insert(port.published_port, there.id)
+                && (other == task.id || there.id == task.id)
+            {
+                let port = port.published_port;
+                return Err(format!("tasks {other} and {} have port {port} of {name}", there.id));
+            }
+        }
+    }
+    let has = &node.description.resources;
+    if cpus > has.nano_cpus || memory > has.memory_bytes {
+        return Err(format!("{cpus} CPUs and {memory} bytes of {name} are reserved"));
+    }
+    Ok(())
+}
+
+/// What has just changed may have been otherwise when it was planned.
+const NEWS: Millis = Millis::from_secs(3);
+
+/// A service that prefers to be spread over the zones is.
+fn over_zones(world: &World, state: &State, task: &Task) -> Result<(), String> {
+    let service = state.service(task.service).filter(|s| !changes(state, s));
+    let Some(service) = service.filter(|_| state.nodes().len() <= FEW_NODES) else { return Ok(()) };
+    let placement = service.spec.task_template.placement.as_ref();
+    let (Some(placement), Slot::Replica(_)) = (placement, task.slot) else { return Ok(()) };
+    let time = super::leader_time(world);
+    let news = |n: &std::sync::Arc<Node>| {
+        time.since(n.meta.updated_at) < NEWS || time.since(n.status.since) < NEWS
+    };
+    if placement.preferences.is_empty() || state.nodes().any(news) {
+        return Ok(());
+    }
+    let zone = |id: NodeId| state.node(id).and_then(|n| n.spec.labels.get("zone")).cloned();
+    let Some(own) = task.node.and_then(zone) else { return Ok(()) };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let live =
+        |t: &&std::sync::Arc<Task>| t.desired <= Desired::Running && !t.status.state.is_terminal();
+    for there in state.tasks_of(service.id).filter(live).filter_map(|t| t.node.and_then(zone)) {
+        *counts.entry(there).or_default() += 1;
+    }
+    let here = counts.get(&own).copied().unwrap_or(0);
+    for other in takers(state, task).into_iter().filter_map(zone).filter(|z| *z != own) {
+        let there = counts.get(&other).copied().unwrap_or(0);
+        if there + UNEVEN <= here {
+            return Err(format!("zone {own} has {here} of {}, {other} {there}", service.spec.name));
+        }
+    }
+    Ok(())
+}
+
+/// During a change those that are about to be replaced count for nothing.
+fn changes(state: &State, service: &Service) -> bool {
+    let moving = |t: &std::sync::Arc<Task>| t.template != service.template || t.leaves;
+    service.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Running)
+        || state.tasks_of(service.id).any(moving)
 }
 
 /// How many more of a service's tasks a node may have than another that could take one: what ends or
@@ -66,14 +155,11 @@ fn spread(world: &World, state: &State, task: &Task) -> Result<(), String> {
             .count()
     };
     let Some(own) = task.node else { return Ok(()) };
-    // During a change those that are about to be replaced count for nothing.
-    let service = state.service(task.service);
-    let changes = service.is_none_or(|s| {
-        let of = |t: &std::sync::Arc<Task>| t.template == s.template;
-        s.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Running)
-            || !state.tasks_of(s.id).all(of)
-    });
-    if changes {
+    let service = state.service(task.service).filter(|s| !changes(state, s));
+    let Some(service) = service else { return Ok(()) };
+    // The zone comes before the node.
+    let placement = service.spec.task_template.placement.as_ref();
+    if placement.is_some_and(|p| !p.preferences.is_empty()) {
         return Ok(());
     }
     let here = on(own);

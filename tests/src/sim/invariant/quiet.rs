@@ -9,13 +9,15 @@ pub(super) const SAYS: (&str, &str) =
     ("quiet", "a cluster that is as it should be stays so, and its planner proposes nothing");
 
 /// Whether anything may still be written by the passing of time: a new leader has not heard of
-/// everybody yet, or an update waits for its monitor time.
+/// everybody yet, an update waits for its monitor time, or an engine is still at something.
 pub(in crate::sim) fn may_go_on(world: &World) -> bool {
     let Some((leader, state)) = world.managers.leading() else { return true };
     let running = |s: &std::sync::Arc<Service>| {
         s.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Running)
     };
-    world.now.since(leader.since) < Millis::from_secs(8) || state.services().any(running)
+    world.now.since(leader.since) < Millis::from_secs(8)
+        || state.services().any(running)
+        || world.hosts.iter().any(|host| !host.flights.is_empty())
 }
 
 pub(super) fn check(world: &World, plans_before: u64) -> Result<(), String> {

@@ -1,8 +1,8 @@
 //! An agent stops and starts what it was told to, one step at a time.
 
 use agent_core::worker::{Container, Health, Phase, Sight, Step};
-use model::TaskId;
 use model::lifecycle::Desired;
+use model::{Millis, TaskId};
 
 use super::super::world::World;
 
@@ -11,6 +11,9 @@ pub(super) const SAYS: (&str, &str) = (
     "a healthy container is stopped only when the orders say so, and a task has one step at a time",
 );
 
+/// Between the signal and the kill, unless the service says otherwise.
+const GRACE: Millis = Millis::from_secs(10);
+
 pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Result<(), String> {
     let host = &world.hosts[host];
     if *step != Step::Abandon && host.flights.contains_key(&task) {
@@ -18,6 +21,13 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
     }
     let order = host.orders.as_ref().and_then(|orders| orders.tasks.get(&task));
     let desired = order.map_or(Desired::Remove, |order| order.desired);
+    if let (Step::Stop { grace, .. }, Some(order)) = (step, order) {
+        let spec = order.spec.container_spec.as_ref();
+        let promised = spec.and_then(|s| s.stop_grace_period).map_or(GRACE, Millis::from_nanos);
+        if *grace != Some(promised) {
+            return Err(format!("{} gives task {task} {grace:?}, not {promised}", host.name));
+        }
+    }
     match step {
         Step::Stop { .. } | Step::Kill { .. } if desired < Desired::Shutdown => {
             let ill = match host.worker.sight(task) {

@@ -103,6 +103,43 @@ fn a_failing_update_undoes_itself_when_asked_to() {
 }
 
 #[test]
+fn a_rollback_is_written_also_when_history_is_to_be_forgotten() {
+    // Found by the simulator: both were proposed together and refused together, for ever.
+    let mut world = World::with_workers(2);
+    world.create(&web(1));
+    world.settle();
+    world.kill("web", 1, 1);
+    world.settle();
+    world.update("web", |spec| {
+        image("web:2")(spec);
+        with_update(spec, |u| {
+            u.order = "start-first".to_owned();
+            u.failure_action = "rollback".to_owned();
+        });
+    });
+    world.frozen = true;
+    assert!(world.plan_once(), "the update begins");
+    let new = world.newest("web", 1);
+    world.say(&new, TaskState::Rejected, None);
+    let cluster = world.state.cluster().expect("started").clone();
+    let mut spec = cluster.spec.clone();
+    spec.orchestration.task_history_retention_limit = Some(0);
+    let command = Command::UpdateCluster {
+        version: cluster.meta.version,
+        spec: Box::new(spec),
+        rotate_worker_token: None,
+        rotate_manager_token: None,
+        unlock_key: None,
+    };
+    world.client(command).expect("accepted");
+    // Every answer is looked at.
+    assert!(world.plan_once());
+    let service = world.state.service_named("web").expect("there");
+    let kind = service.rollout.as_ref().map(|r| r.kind);
+    assert_eq!(kind, Some(model::object::RolloutKind::Rollback));
+}
+
+#[test]
 fn start_first_keeps_the_old_task_until_the_new_one_runs() {
     let mut world = World::with_workers(1);
     world.create(&web(2));
@@ -230,13 +267,13 @@ fn a_start_first_replacement_that_is_lost_with_its_node_has_not_failed() {
         let tasks = world.state.tasks().filter(|t| t.template == current);
         tasks.filter(|t| t.desired <= Desired::Running).map(|t| (**t).clone()).collect()
     };
+    world.frozen = true;
     while new(&world).iter().all(|t| t.node.is_none()) {
-        assert!(world.round(), "the update goes on");
+        assert!(world.plan_once(), "the update goes on");
     }
     let node = new(&world)[0].node.expect("placed");
     let name = world.state.node(node).expect("there").description.hostname.clone();
     world.silence(&name);
-    world.frozen = true;
     world.advance(Millis(2_600));
     let left = new(&world);
     assert_eq!(left.len(), 1, "one slot at a time: {}", world.show("web"));

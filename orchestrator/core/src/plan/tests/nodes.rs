@@ -214,3 +214,24 @@ fn a_manager_that_is_lost_for_good_is_removed_by_force_only() {
     let id = world.node("m1");
     assert!(world.client(Command::RemoveNode { id, force: Force::Yes }).is_err(), "the last one");
 }
+
+#[test]
+fn what_had_ended_for_good_does_not_begin_anew_when_its_node_is_removed() {
+    // Found by the simulator: it counted as lost with the node.
+    let mut world = World::with_workers(1);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Placement":{"Constraints":["node.role==worker"]},
+            "RestartPolicy":{"Condition":"none"}}}"#,
+    );
+    world.break_image("web:1", 1);
+    world.settle();
+    let last = world.newest("web", 1);
+    assert!(matches!(last.waiting, Some(Reason::RestartsExhausted { .. })), "{last:?}");
+    let id = world.node("w1");
+    world.silence("w1");
+    world.advance(Millis::from_secs(3));
+    world.client(Command::RemoveNode { id, force: Force::No }).expect("it is down");
+    world.settle();
+    assert_eq!(world.newest("web", 1).id, last.id);
+}

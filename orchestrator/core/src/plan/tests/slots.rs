@@ -45,6 +45,23 @@ fn a_killed_container_is_replaced_at_once_in_its_slot() {
 }
 
 #[test]
+fn attempts_that_are_used_up_stay_so_when_their_window_is_over() {
+    // Found by the simulator: whoever looked later, a new leader perhaps, began anew.
+    let mut world = World::with_workers(0);
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "RestartPolicy":{"MaxAttempts":2,"Window":5000000000}}}"#,
+    );
+    world.break_image("web:1", 1);
+    world.advance(Millis::from_secs(4));
+    let last = world.newest("web", 1);
+    assert!(matches!(last.waiting, Some(Reason::RestartsExhausted { attempts: 2 })), "{last:?}");
+    world.advance(Millis::from_secs(10));
+    world.settle();
+    assert_eq!(world.newest("web", 1).id, last.id);
+}
+
+#[test]
 fn a_crash_loop_backs_off_and_says_so() {
     let mut world = World::with_workers(0);
     world.create(&web(1));
