@@ -42,7 +42,8 @@ pub struct Orders {
     /// Only those that a task of this node uses.
     pub secrets: BTreeMap<SecretId, FileOrder>,
     pub configs: BTreeMap<ConfigId, FileOrder>,
-    /// Every other node that has joined.
+    /// The other nodes that the networks and services above name: nothing is sent to, or taken from,
+    /// any other.
     pub peers: BTreeMap<NodeId, PeerOrder>,
 }
 

@@ -132,7 +132,8 @@ pub(super) fn check_start(world: &World, id: TaskId) -> Result<(), String> {
     let key = (task.service, task.slot);
     let Some((last, ended, term)) = world.watch.back_off.get(&key) else { return Ok(()) };
     // It must be what this one follows; one that was lost with its node is followed at once.
-    let before = state.tasks_in(task.service, task.slot).take_while(|t| t.id != id).last();
+    let older = state.tasks_in(task.service, task.slot).take_while(|t| t.id != id);
+    let before = older.filter(|t| t.template == task.template).last();
     let failed = |t: &std::sync::Arc<Task>| {
         t.id == *last && matches!(t.status.state, TaskState::Failed | TaskState::Complete)
     };
