@@ -90,10 +90,8 @@ impl World {
         let mut chance = Random::of_act(self.seed, number);
         // Some change their mind at once.
         let again = chance.chance(15);
-        // The first services come at once, to a large cluster too.
-        let few = self.managers.newest().services().count() < 2;
-        let pace = if few { 1 } else { self.pace() };
-        let wait = if again { chance.range(5, 400) } else { chance.range(200, 4_000) * pace };
+        let wait =
+            if again { chance.range(5, 400) } else { chance.range(200, 4_000) * self.pace() };
         self.later(wait, Event::Wish(wish + 1));
         if !self.admits(number) {
             return;

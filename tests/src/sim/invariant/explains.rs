@@ -97,12 +97,6 @@ pub(super) fn waits_for_another(state: &State, task: &Task) -> bool {
         || tasks().any(|t| t.status.state != TaskState::Running)
 }
 
-/// Whether a task waits for an address of a network that has none left (a node may need one, too).
-pub(super) fn lacks_address(state: &State, task: &Task) -> bool {
-    let Some(Reason::NoAddress { network }) = &task.waiting else { return false };
-    state.free_addresses(*network) < 2
-}
-
 /// Whether a task says that no node can take it.
 pub(super) fn has_no_node(task: &Task) -> bool {
     matches!(task.waiting, Some(Reason::NoSuitableNode { .. }))

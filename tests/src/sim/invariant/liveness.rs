@@ -11,7 +11,7 @@ use model::{NodeId, TaskState};
 use orchestrator_core::State;
 
 use super::super::world::World;
-use super::explains::{could_take, has_no_node, lacks_address, waits_for_another};
+use super::explains::{could_take, has_no_node, waits_for_another};
 use super::placed::violated;
 
 pub(super) const SAYS: (&str, &str) = (
@@ -136,7 +136,7 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             without_room = true;
             continue;
         }
-        if waits_for_another(state, task) || lacks_address(state, task) {
+        if waits_for_another(state, task) {
             without_room = true;
             continue;
         }

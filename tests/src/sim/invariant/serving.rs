@@ -36,8 +36,10 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         if changes || service.removed.is_some() || service.job.is_some() {
             continue;
         }
-        let wanted =
-            |slot: Slot| state.tasks_in(service.id, slot).any(|t| t.desired <= Desired::Running);
+        let wanted = |slot: Slot| {
+            let tasks = state.tasks_in(service.id, slot);
+            tasks.filter(|t| t.desired <= Desired::Running).count() > 0
+        };
         if wanted(task.slot) || !looked.insert(service.id) {
             continue;
         }
