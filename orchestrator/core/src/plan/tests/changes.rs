@@ -350,3 +350,39 @@ fn a_node_is_drained_although_an_update_is_stuck() {
     world.settle();
     assert_eq!(world.spread("web"), [0usize; 0], "{}", world.show("web"));
 }
+#[test]
+fn a_rollback_is_written_also_when_history_is_to_be_forgotten() {
+    // Found by the simulator: both were proposed together and refused together, for ever.
+    let mut world = World::with_workers(2);
+    world.create(&web(1));
+    world.settle();
+    world.kill("web", 1, 1);
+    world.settle();
+    world.update("web", |spec| {
+        image("web:2")(spec);
+        with_update(spec, |u| {
+            u.order = "start-first".to_owned();
+            u.failure_action = "rollback".to_owned();
+        });
+    });
+    world.frozen = true;
+    assert!(world.plan_once(), "the update begins");
+    let new = world.newest("web", 1);
+    world.say(&new, TaskState::Rejected, None);
+    let cluster = world.state.cluster().expect("started").clone();
+    let mut spec = cluster.spec.clone();
+    spec.orchestration.task_history_retention_limit = Some(0);
+    let command = Command::UpdateCluster {
+        version: cluster.meta.version,
+        spec: Box::new(spec),
+        rotate_worker_token: None,
+        rotate_manager_token: None,
+        unlock_key: None,
+    };
+    world.client(command).expect("accepted");
+    // Every answer is looked at.
+    assert!(world.plan_once());
+    let service = world.state.service_named("web").expect("there");
+    let kind = service.rollout.as_ref().map(|r| r.kind);
+    assert_eq!(kind, Some(model::object::RolloutKind::Rollback));
+}
