@@ -1,7 +1,7 @@
 //! What every request passes first: the API version in its path, error bodies, common headers.
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -48,21 +48,17 @@ async fn answer(inner: Router, request: Request) -> Response {
 ///
 /// The body is read whatever comes of the request: a client that is still writing when it is
 /// answered sees a broken pipe instead of the answer.
-/// What goes on to a container's engine is as large as it is, and passed on as it comes.
+/// A long one for a container's engine, or one of no known length, is passed on as it comes.
 async fn prepare(request: Request) -> Result<Request, ApiError> {
-    if super::containers::is_of_container(request.uri().path()) {
-        let (mut head, body) = request.into_parts();
-        if let Some(uri) = strip_version(&head.uri)? {
-            head.uri = uri;
-        }
-        return Ok(Request::from_parts(head, body));
+    let (mut head, mut body) = request.into_parts();
+    let is_short = body.size_hint().upper().is_some_and(|length| length <= SHORT_BODY);
+    if is_short || !super::containers::is_of_container(head.uri.path()) {
+        body = Body::from(whole(body).await?);
     }
-    let (mut head, body) = request.into_parts();
-    let body = whole(body).await?;
     if let Some(uri) = strip_version(&head.uri)? {
         head.uri = uri;
     }
-    Ok(Request::from_parts(head, Body::from(body)))
+    Ok(Request::from_parts(head, body))
 }
 
 /// All of a body, within the limit.
@@ -75,6 +71,9 @@ pub(super) async fn whole(body: Body) -> Result<axum::body::Bytes, ApiError> {
 
 /// Largest body, bytes: a stack with many configs.
 const MAX_BODY: usize = 64 << 20;
+
+/// Longest body that is read before it is passed on, bytes: what a client says of an exec.
+const SHORT_BODY: u64 = 1 << 20;
 
 const SERVER: &str = concat!("swarmctl/", env!("CARGO_PKG_VERSION"), " (linux)");
 

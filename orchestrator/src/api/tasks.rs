@@ -98,9 +98,13 @@ fn wanted(state: &state::State, task: &Task, filters: &Filters) -> bool {
     let none = Labels::new();
     let labels = service.map_or(&none, |s| &s.spec.labels);
     let runtime = service.map_or("", |s| s.spec.task_template.runtime.as_str());
+    // What is left of a removed service goes as soon as the planner looks at it. `docker stack rm`
+    // counts what it sees ended, and waits for ever if some of that is gone at its next look.
+    let is_gone = service.is_none_or(|s| s.removed.is_some()) && task.status.state.is_terminal();
     let is_job = service
         .is_some_and(|s| s.spec.mode.replicated_job.is_some() || s.spec.mode.global_job.is_some());
-    filters.any("id", |value| task.id.to_string().starts_with(value))
+    !is_gone
+        && filters.any("id", |value| task.id.to_string().starts_with(value))
         && filters.any("name", |value| render::task_name(state, task).starts_with(value))
         && filters.labels("label", labels)
         && filters.any("desired-state", |value| desires(task.desired, is_job, value))

@@ -5,6 +5,10 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, header};
 use axum::response::Response;
+use model::wire::session::TaskReport;
+use model::{TaskState, Timestamp};
+use orchestrator::api::Cluster as _;
+use orchestrator_core::command::Command;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -23,6 +27,33 @@ fn has_no_empty_time(path: &str, value: &Value) {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+}
+
+#[tokio::test]
+async fn what_has_ended_of_a_removed_service_is_not_listed_any_more() {
+    let client = Client::new(2);
+    let mut web = service("web");
+    web["Mode"] = json!({"Replicated": {"Replicas": 2}});
+    client.create(&web).await;
+    client.cluster.settle();
+    client.request("DELETE", "/services/web", None).await.ok();
+    let listed = || async { client.get("/tasks").await.ok().as_array().map_or(0, Vec::len) };
+    assert_eq!(listed().await, 2, "they are to end, and run");
+    let state = client.cluster.state();
+    let task = state.tasks().next().expect("one of them");
+    let ended = TaskReport {
+        task: task.id,
+        state: TaskState::Shutdown,
+        at: Timestamp(state.tasks().map(|t| t.status.since.0).max().expect("two")),
+        message: String::new(),
+        error: String::new(),
+        container: None,
+        ports: Vec::new(),
+    };
+    let node = task.node.expect("it is placed");
+    client.cluster.apply(vec![Command::Report { node, statuses: vec![ended] }]);
+    assert!(client.cluster.state().task(task.id).is_some(), "nobody has tidied up yet");
+    assert_eq!(listed().await, 1);
 }
 
 #[tokio::test]

@@ -90,17 +90,19 @@ impl Docker {
     async fn with_input(&self, line: &str, input: &str, envs: &[(&str, &str)]) -> Done {
         let mut child = self.command(line).envs(envs.iter().copied()).spawn().expect("docker runs");
         let mut stdin = child.stdin.take().expect("piped");
-        stdin.write_all(input.as_bytes()).await.expect("docker reads");
+        let written = stdin.write_all(input.as_bytes()).await;
         drop(stdin);
         let ended = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
         let Output { status, stdout, stderr } = ended
             .unwrap_or_else(|_| panic!("docker {line} hangs: {}", self.tasks()))
             .expect("docker ends");
-        Done {
+        let done = Done {
             code: status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&stdout).into_owned(),
             err: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        };
+        assert!(written.is_ok(), "docker {line} did not read: {written:?} {}", done.err);
+        done
     }
 
     pub async fn run(&self, line: &str) -> Done {
