@@ -179,6 +179,7 @@ fn a_change_of_tasks_under_load_loses_nothing() {
     ];
     let namespaces: Vec<_> = targets.iter().map(|(from, to)| (world.open(from), *to)).collect();
     std::thread::scope(|scope| {
+        let stops = Stops(&stop);
         for (namespace, to) in &namespaces {
             let (stop, done, failed) = (&stop, &done, &failed);
             scope.spawn(move || {
@@ -201,7 +202,7 @@ fn a_change_of_tasks_under_load_loses_nothing() {
                 _ => world.set_backends(&[(1, 11), (2, 12), (3, 13)]),
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
     });
     let (done, failed) = (done.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
     eprintln!("{done} answers, {failed} failures in 20 changes");
@@ -241,6 +242,15 @@ fn strip(traces: &str) -> Vec<&str> {
     traces.lines().filter(|line| !line.contains("4242")).collect()
 }
 
+/// Ends a load when it is dropped, also by a failure: a scope waits for its threads.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn damage_is_mended_and_a_restart_or_successor_loses_nothing() {
     if !possible() {
@@ -265,6 +275,7 @@ fn damage_is_mended_and_a_restart_or_successor_loses_nothing() {
     let mut kept = world.inside("client", || TcpStream::connect(published(3)).expect("connected"));
     ask_again(&mut kept).expect("an answer");
     std::thread::scope(|scope| {
+        let stops = Stops(&stop);
         let load = scope.spawn(|| {
             client.enter();
             while !stop.load(Ordering::Relaxed) {
@@ -292,7 +303,7 @@ fn damage_is_mended_and_a_restart_or_successor_loses_nothing() {
         wait_until("the old process ends", || old.try_wait().expect("a child").is_some());
         let before = done.load(Ordering::Relaxed);
         wait_until("the successor has served", || done.load(Ordering::Relaxed) > before + 20);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         load.join().expect("no panic");
     });
     assert_eq!(failed.load(Ordering::Relaxed), 0);
