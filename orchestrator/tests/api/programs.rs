@@ -68,6 +68,9 @@ async fn schemathesis_finds_nothing() {
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let _running = cluster.run();
     let mut command = Command::new(program);
+    // It leaves what it found where it runs.
+    let folder = tempfile::tempdir().expect("a folder");
+    command.current_dir(folder.path());
     command.args(["--config-file", SCHEMATHESIS, "run"]).arg(format!("{base}/openapi.json"));
     command.args(["--url", &format!("{base}/v{API_VERSION}")]);
     let more = std::env::var("SWARMCTL_SCHEMATHESIS_ARGS").unwrap_or_default();
