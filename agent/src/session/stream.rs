@@ -97,7 +97,7 @@ impl Streams {
         input: &mut Input,
         chunks: mpsc::Sender<Bytes>,
     ) -> Result<(), Gone> {
-        if header_of(&asked, &UPGRADE).is_some() {
+        if asked.header(UPGRADE.as_str()).is_some() {
             return self.pass_raw(asked, input, chunks).await;
         }
         let (body, feed) = match Upload::of(&asked) {
@@ -128,7 +128,8 @@ impl Streams {
         input: &mut Input,
         chunks: mpsc::Sender<Bytes>,
     ) -> Result<(), Gone> {
-        let length = header_of(&asked, &CONTENT_LENGTH).and_then(|v| v.parse().ok()).unwrap_or(0);
+        let length =
+            asked.header(CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()).unwrap_or(0);
         let body = input.exactly(length).await?;
         let Some(request) = request(&asked, full(body)) else {
             return refuse(&chunks, StatusCode::BAD_REQUEST, "the request is not valid HTTP").await;
@@ -184,12 +185,6 @@ impl Streams {
     }
 }
 
-/// A header that the manager passed on.
-fn header_of<'a>(asked: &'a StreamRequest, name: &HeaderName) -> Option<&'a str> {
-    let found = asked.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name.as_str()));
-    found.map(|(_, value)| value.as_str())
-}
-
 /// How much of what comes down is the request's body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Upload {
@@ -201,10 +196,10 @@ enum Upload {
 
 impl Upload {
     fn of(asked: &StreamRequest) -> Upload {
-        if header_of(asked, &TRANSFER_ENCODING).is_some() {
+        if asked.header(TRANSFER_ENCODING.as_str()).is_some() {
             return Upload::ToTheEnd;
         }
-        match header_of(asked, &CONTENT_LENGTH).and_then(|v| v.parse().ok()).unwrap_or(0) {
+        match asked.header(CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()).unwrap_or(0) {
             0 => Upload::Nothing,
             length => Upload::Bytes(length),
         }

@@ -91,6 +91,15 @@ pub struct StreamRequest {
     pub headers: Vec<(String, String)>,
 }
 
+impl StreamRequest {
+    /// The value of a header, whose name may be in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// The first frame of a stream's bytes from the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamHead {

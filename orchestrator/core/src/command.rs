@@ -197,6 +197,20 @@ pub struct NewUnlockKey {
     pub rotate: bool,
 }
 
+impl Command {
+    /// Changes the cluster's settings; tokens and keys stay.
+    #[must_use]
+    pub fn update_cluster(version: Version, spec: ClusterSpec) -> Command {
+        Command::UpdateCluster {
+            version,
+            spec: Box::new(spec),
+            rotate_worker_token: None,
+            rotate_manager_token: None,
+            unlock_key: None,
+        }
+    }
+}
+
 impl std::fmt::Debug for NewUnlockKey {
     /// Without the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -285,13 +285,7 @@ fn settings(trial: &mut Trial, backup: &Backup) {
     }
     spec.encryption_config = cluster.spec.encryption_config.clone();
     if cluster.spec != spec {
-        let command = Command::UpdateCluster {
-            version: cluster.meta.version,
-            spec: Box::new(spec),
-            rotate_worker_token: None,
-            rotate_manager_token: None,
-            unlock_key: None,
-        };
+        let command = Command::update_cluster(cluster.meta.version, spec);
         trial.try_one(StackAction::Update, Kind::Cluster, &backup.spec.name, command);
     }
 }

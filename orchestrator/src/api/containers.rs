@@ -182,25 +182,25 @@ async fn carry_out(
 
 /// A request's body, and the header that says where it ends.
 struct Sent {
-    header: Option<(HeaderName, String)>,
+    header: (HeaderName, String),
     body: RequestBody,
 }
 
 impl Sent {
     async fn whole(body: Body) -> Result<Sent, ApiError> {
         let bytes = super::front::whole(body).await?;
-        let header = Some((header::CONTENT_LENGTH, bytes.len().to_string()));
+        let header = (header::CONTENT_LENGTH, bytes.len().to_string());
         Ok(Sent { header, body: stream::iter([Ok(bytes)]).boxed() })
     }
 
     fn streamed(headers: &HeaderMap, body: Body) -> Sent {
         let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok());
         let header = match length {
-            Some(length) => Some((header::CONTENT_LENGTH, length.to_owned())),
+            Some(length) => (header::CONTENT_LENGTH, length.to_owned()),
             None if axum::body::HttpBody::is_end_stream(&body) => {
-                Some((header::CONTENT_LENGTH, "0".to_owned()))
+                (header::CONTENT_LENGTH, "0".to_owned())
             }
-            None => Some((header::TRANSFER_ENCODING, "chunked".to_owned())),
+            None => (header::TRANSFER_ENCODING, "chunked".to_owned()),
         };
         let body = body.into_data_stream().map(|chunk| chunk.map_err(std::io::Error::other));
         Sent { header, body: body.boxed() }
@@ -210,7 +210,7 @@ impl Sent {
 /// What the engine is told: the client's headers but for those of its connection.
 fn headers_for_engine(
     from: &HeaderMap,
-    length: Option<(HeaderName, String)>,
+    (length, value): (HeaderName, String),
     upgrades: bool,
 ) -> Vec<(String, String)> {
     let kept = from
@@ -219,7 +219,7 @@ fn headers_for_engine(
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let mut headers: Vec<(String, String)> =
         kept.map(|(name, value)| (name.to_string(), text(value))).collect();
-    headers.extend(length.map(|(name, value)| (name.to_string(), value)));
+    headers.push((length.to_string(), value));
     if upgrades {
         headers.push((header::CONNECTION.to_string(), "Upgrade".to_owned()));
         headers.push((header::UPGRADE.to_string(), "tcp".to_owned()));

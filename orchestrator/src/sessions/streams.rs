@@ -178,7 +178,7 @@ async fn send_all(input: mpsc::Sender<Bytes>, mut body: RequestBody) -> std::io:
 
 /// Whether more than the body may follow: the engine is asked to switch to a raw stream.
 fn has_raw_input(request: &StreamRequest) -> bool {
-    request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade"))
+    request.header("upgrade").is_some()
 }
 
 /// An input that nobody takes.

@@ -88,13 +88,7 @@ async fn a_locked_manager_that_was_restarted_waits_for_the_key() {
     let cluster = state.cluster().expect("a cluster");
     let mut spec = cluster.spec.clone();
     spec.encryption_config.auto_lock_managers = false;
-    let command = Command::UpdateCluster {
-        version: cluster.meta.version,
-        spec: Box::new(spec),
-        rotate_worker_token: None,
-        rotate_manager_token: None,
-        unlock_key: None,
-    };
+    let command = Command::update_cluster(cluster.meta.version, spec);
     let entry =
         Entry { at: crate::log::clock(), batch: Batch { commands: vec![command], base: None } };
     second.log.propose(entry).await.expect("written");

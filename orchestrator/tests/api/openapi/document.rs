@@ -53,6 +53,12 @@ const fn post(path: &'static str, summary: &'static str, takes: Shape) -> Operat
     Operation { method: "post", path, summary, query, takes: Some(takes), status: 200, gives }
 }
 
+/// A POST without a body.
+const fn act(path: &'static str, summary: &'static str) -> Operation {
+    let (query, gives) = (&[], Body::Nothing);
+    Operation { method: "post", path, summary, query, takes: None, status: 200, gives }
+}
+
 const fn delete(path: &'static str, summary: &'static str, status: u16) -> Operation {
     let (query, gives) = (&[], Body::Nothing);
     Operation { method: "delete", path, summary, query, takes: None, status, gives }
@@ -61,11 +67,6 @@ const fn delete(path: &'static str, summary: &'static str, status: u16) -> Opera
 impl Operation {
     const fn query(mut self, query: &'static [&'static str]) -> Operation {
         self.query = query;
-        self
-    }
-
-    const fn without_body(mut self) -> Operation {
-        self.takes = None;
         self
     }
 
@@ -176,8 +177,7 @@ fn ours() -> Vec<Operation> {
             "What the planner thinks, and why not",
             Body::Json(of::<api::Explanation>),
         ),
-        post("/rebalance", "Spread tasks over the nodes again", of::<()>)
-            .without_body()
+        act("/rebalance", "Spread tasks over the nodes again")
             .query(&["services", "dryRun"])
             .gives(200, Body::Json(of::<api::RebalanceReply>)),
         get("/backup", "Everything that clients have written", Body::Json(of::<api::Backup>)),
@@ -204,8 +204,7 @@ fn ours() -> Vec<Operation> {
             "What one deployment asked for",
             Body::Json(of::<api::StackRevisionBody>),
         ),
-        post("/stacks/{name}/rollback", "Deploy a revision once more", of::<()>)
-            .without_body()
+        act("/stacks/{name}/rollback", "Deploy a revision once more")
             .query(&["to", "dryRun"])
             .gives(200, reply()),
         get("/openapi.json", "This document", Body::Json(of::<Map<String, Value>>)),

@@ -372,13 +372,7 @@ fn a_rollback_is_written_also_when_history_is_to_be_forgotten() {
     let cluster = world.state.cluster().expect("started").clone();
     let mut spec = cluster.spec.clone();
     spec.orchestration.task_history_retention_limit = Some(0);
-    let command = Command::UpdateCluster {
-        version: cluster.meta.version,
-        spec: Box::new(spec),
-        rotate_worker_token: None,
-        rotate_manager_token: None,
-        unlock_key: None,
-    };
+    let command = Command::update_cluster(cluster.meta.version, spec);
     world.client(command).expect("accepted");
     // Every answer is looked at.
     assert!(world.plan_once());
