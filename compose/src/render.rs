@@ -1,5 +1,7 @@
 //! Problems as text, each with the line of the file that it is about.
 
+use std::collections::BTreeMap;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::problem::{Problem, Problems, Severity};
@@ -18,6 +20,9 @@ const SHOWN: usize = 100;
 /// Further problems get one line each, up to so many in all.
 const TOLD: usize = 2_000;
 
+/// What is allowed is told once where it is longer than this: the keys of a service fill ten lines.
+const LONG: usize = 200;
+
 /// The whole report: what is only told first, then the errors, which end up where they are read first.
 pub(crate) fn render(problems: &Problems, colour: Colour) -> String {
     let renderer = match colour {
@@ -32,21 +37,26 @@ pub(crate) fn render(problems: &Problems, colour: Colour) -> String {
     // Errors take the room first.
     let whole_errors = errors.len().min(room);
     room -= whole_errors;
-    part(&others, others.len().min(room), problems, &renderer, &mut out);
-    part(&errors, whole_errors, problems, &renderer, &mut out);
+    let mut told = BTreeMap::new();
+    part(&others, others.len().min(room), problems, &renderer, &mut told, &mut out);
+    part(&errors, whole_errors, problems, &renderer, &mut told, &mut out);
     out
 }
 
+/// Long lists of what is allowed that have been shown, with the first problem that showed each.
+type Told<'a> = BTreeMap<&'a str, &'a Problem>;
+
 /// `list`, its first `whole` problems with their lines.
-fn part(
-    list: &[&Problem],
+fn part<'a>(
+    list: &[&'a Problem],
     whole: usize,
     problems: &Problems,
     renderer: &Renderer,
+    told: &mut Told<'a>,
     out: &mut String,
 ) {
     for problem in &list[..whole] {
-        out.push_str(&one(problem, problems, renderer));
+        out.push_str(&one(problem, problems, renderer, told));
         out.push_str("\n\n");
     }
     for problem in list.iter().take(TOLD).skip(whole) {
@@ -58,7 +68,12 @@ fn part(
     }
 }
 
-fn one(problem: &Problem, problems: &Problems, renderer: &Renderer) -> String {
+fn one<'a>(
+    problem: &'a Problem,
+    problems: &Problems,
+    renderer: &Renderer,
+    told: &mut Told<'a>,
+) -> String {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -93,11 +108,19 @@ fn one(problem: &Problem, problems: &Problems, renderer: &Renderer) -> String {
         }
         group = group.element(snippet);
     }
-    if let Some(allowed) = &problem.allowed {
-        group = group.element(Level::NOTE.message(format!("allowed: {allowed}")));
-    }
+    // The way out first: what is allowed may be long.
     if let Some(help) = &problem.help {
         group = group.element(Level::HELP.message(help.clone()));
+    }
+    if let Some(allowed) = &problem.allowed {
+        let allowed = match told.get(allowed.as_str()) {
+            Some(first) => format!("allowed: the same as for `{}`, above", first.path),
+            None => format!("allowed: {allowed}"),
+        };
+        group = group.element(Level::NOTE.message(allowed));
+    }
+    if let Some(allowed) = problem.allowed.as_deref().filter(|text| text.len() > LONG) {
+        told.entry(allowed).or_insert(problem);
     }
     renderer.render(&[group])
 }
@@ -114,4 +137,30 @@ fn one_line(text: &str, start: usize, end: usize) -> std::ops::Range<usize> {
     }
     let line_end = text[start..end].find(['\n', '\r']).map_or(end, |at| start + at);
     start..line_end
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Input, InputFile, MemoryReader, load};
+
+    #[test]
+    fn the_way_out_stands_before_what_is_allowed_which_is_told_once() {
+        let text = "services:\n  web:\n    imag: a\n    prots: [80]\n    tty: 3\n  db:\n    image: b\n    tty: 4\n";
+        let reader = MemoryReader::default();
+        let input = Input {
+            files: vec![InputFile { name: "f.yml".into(), bytes: text.into() }],
+            project_dir: "/p".into(),
+            environment: std::collections::BTreeMap::new(),
+            reader: &reader,
+            stack: "s".into(),
+            profiles: Vec::new(),
+        };
+        let report = load(&input).expect_err("two misspelt keys").to_string();
+        let at = |words: &str| report.find(words).unwrap_or_else(|| panic!("{words}: {report}"));
+        assert!(at("did you mean `image`?") < at("allowed: annotations, attach"), "{report}");
+        assert!(at("did you mean `ports`?") < at("the same as for `services.web.imag`, above"));
+        assert_eq!(report.matches("working_dir").count(), 1, "{report}");
+        // What is short is told each time.
+        assert_eq!(report.matches("allowed: true or false").count(), 2, "{report}");
+    }
 }
