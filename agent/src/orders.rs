@@ -14,6 +14,8 @@ use crate::traces::Causes;
 pub struct Desk {
     latest: watch::Sender<Option<Arc<Orders>>>,
     durable: watch::Sender<Option<Arc<Orders>>>,
+    /// What the ledger had at the start.
+    kept: Option<Arc<Orders>>,
     ledger: Ledger,
     /// The node leaves: what managers order does not count any more.
     closed: AtomicBool,
@@ -28,7 +30,8 @@ impl Desk {
         let latest = watch::Sender::new(kept.clone());
         Arc::new(Desk {
             latest,
-            durable: watch::Sender::new(kept),
+            durable: watch::Sender::new(kept.clone()),
+            kept,
             ledger,
             closed: AtomicBool::new(false),
             causes: Causes::default(),
@@ -45,6 +48,12 @@ impl Desk {
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<Option<Arc<Orders>>> {
         self.durable.subscribe()
+    }
+
+    /// What the ledger had at the start; whatever else comes is a manager's word, or our own.
+    #[must_use]
+    pub fn kept(&self) -> Option<Arc<Orders>> {
+        self.kept.clone()
     }
 
     /// The position of the newest.

@@ -46,8 +46,12 @@ impl Host {
             limits: Limits::default(),
             socket: None,
         };
-        let sources =
-            Sources { latest: desk.latest(), durable: desk.durable(), causes: desk.causes() };
+        let sources = Sources {
+            latest: desk.latest(),
+            durable: desk.durable(),
+            kept: desk.kept(),
+            causes: desk.causes(),
+        };
         let revision = desk.fence().map_or(0, |f| f.revision.0);
         let worker = spawn(tools, sources, stop.clone());
         Host { desk, reports, worker, stop, revision }

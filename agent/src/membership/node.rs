@@ -71,7 +71,12 @@ impl Node {
                 limits: parts.limits(),
                 socket: parts.socket_for_tasks(),
             },
-            Sources { latest: desk.latest(), durable: desk.durable(), causes: desk.causes() },
+            Sources {
+                latest: desk.latest(),
+                durable: desk.durable(),
+                kept: desk.kept(),
+                causes: desk.causes(),
+            },
             stop.clone(),
         );
         let role = identity.role;

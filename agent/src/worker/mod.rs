@@ -49,6 +49,8 @@ pub struct Sources {
     pub latest: tokio_watch::Receiver<Option<Arc<Orders>>>,
     /// The newest that are on disk, for containers.
     pub durable: tokio_watch::Receiver<Option<Arc<Orders>>>,
+    /// Those that were on disk at the start: older than any that came from a manager since.
+    pub kept: Option<Arc<Orders>>,
     /// What caused them.
     pub causes: Causes,
 }
@@ -265,6 +267,9 @@ impl Shell {
         let mut wake_at = None;
         // Without any orders nothing is known to be unwanted.
         if let Some(orders) = durable {
+            if self.sources.kept.as_ref().is_none_or(|kept| !Arc::ptr_eq(kept, &orders)) {
+                self.core.confirm();
+            }
             let plan = self.core.plan(&orders, now());
             self.keep();
             wake_at = plan.wake_at;

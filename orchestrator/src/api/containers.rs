@@ -98,19 +98,19 @@ async fn find(api: &Api, id: &str) -> Result<(NodeId, String), ApiError> {
 }
 
 fn search(state: &state::State, id: &str) -> Result<Option<(NodeId, String)>, ApiError> {
-    let is_name = id.contains('.');
-    let is_id = is_hex(id) && id.len() >= SHORT_ID;
-    if !(is_name || is_id) {
+    let place = |task: &Task| {
+        let container = task.status.container.as_ref().filter(|c| !c.id.is_empty())?;
+        Some((task.node?, container.id.clone()))
+    };
+    // A name ends in the id of the task.
+    if let Some((_, task)) = id.rsplit_once('.') {
+        let task = task.parse().ok().and_then(|task| state.task(task));
+        return Ok(task.filter(|t| render::task_name(state, t) == id).and_then(|t| place(t)));
+    }
+    if !is_hex(id) || id.len() < SHORT_ID {
         return Ok(None);
     }
-    let names = |task: &Task, container: &str| {
-        if is_name { render::task_name(state, task) == id } else { container.starts_with(id) }
-    };
-    let mut found = state.tasks().filter_map(|task| {
-        let container = task.status.container.as_ref()?;
-        let is_it = !container.id.is_empty() && names(task, &container.id);
-        is_it.then(|| Some((task.node?, container.id.clone()))).flatten()
-    });
+    let mut found = state.tasks_with_container(id).filter_map(|task| place(task));
     match (found.next(), found.next()) {
         (Some(_), Some(_)) => {
             Err(ApiError::bad_request(format!("Multiple IDs found with provided prefix: {id}")))

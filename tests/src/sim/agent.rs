@@ -133,6 +133,8 @@ impl World {
             | FromManager::HeartbeatAck { .. }
             | FromManager::Open { .. } => return Ok(()),
         }
+        known.heard = true;
+        known.worker.confirm();
         let life = known.life;
         let revision = known.orders.as_ref().map_or(0, |orders| orders.fence.revision.0);
         let wait = self.random.range(1, 20);

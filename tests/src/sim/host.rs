@@ -42,6 +42,8 @@ pub struct Host {
     pub session: Option<u64>,
     /// Its first orders have arrived.
     pub told: bool,
+    /// Orders have arrived since the agent's start.
+    pub heard: bool,
     pub heard_leader: Timestamp,
     pub heard_by_leader: Timestamp,
     /// Names and routes are those of this revision.
@@ -103,6 +105,7 @@ impl Host {
             disk_full: false,
             session: None,
             told: false,
+            heard: false,
             heard_leader: Timestamp(0),
             heard_by_leader: Timestamp(0),
             applied: Revision(0),
@@ -180,6 +183,7 @@ impl Host {
             orders.secrets.values_mut().for_each(|secret| secret.data.clear());
         }
         self.worker = Worker::new(Limits::default(), ledger.kept);
+        self.heard = false;
         self.heard_leader = now;
         self.applied = Revision(0);
         self.see_all();

@@ -7,7 +7,7 @@
 //!
 //! What always holds: one step in flight for a task · a task is started at most once and its reported
 //! rank never falls · a container that is not known to be absent or present is looked at before it is
-//! touched · a terminal state is reported only when the process has ended · nothing is done while the
+//! touched · what the orders do not name is let alone until a manager has said so · a terminal state is reported only when the process has ended · nothing is done while the
 //! engine is out of sight.
 //!
 //! Read `task` for the decisions about one task, `sight` and `step` for the words.
@@ -65,6 +65,8 @@ pub struct Worker {
     limits: Limits,
     /// False while the engine cannot be asked.
     engine: bool,
+    /// A manager has been heard since this worker began.
+    confirmed: bool,
     events: u64,
     /// When a task was last forgotten or the engine last lost: what was asked before may be outdated.
     known_since: u64,
@@ -76,7 +78,20 @@ impl Worker {
     #[must_use]
     pub fn new(limits: Limits, kept: BTreeMap<TaskId, Kept>) -> Worker {
         let tasks = kept.into_iter().map(|(task, kept)| (task, Progress::remembered(kept)));
-        Worker { limits, engine: false, events: 0, known_since: 0, tasks: tasks.collect() }
+        Worker {
+            limits,
+            engine: false,
+            confirmed: false,
+            events: 0,
+            known_since: 0,
+            tasks: tasks.collect(),
+        }
+    }
+
+    /// Orders have come from a manager since this worker began. Until then they are those of a disk,
+    /// which may have been full or torn: what they do not name may be what they should name.
+    pub fn confirm(&mut self) {
+        self.confirmed = true;
     }
 
     /// What must survive a restart of the agent, so that a task that has ended is not run again.
@@ -187,7 +202,11 @@ impl Worker {
         let mut heavy = Vec::new();
         let (mut starts, mut pulls) = self.in_flight();
         for (task, progress) in &mut self.tasks {
-            let want = progress.want(orders.tasks.get(task), orders, self.engine, now);
+            let order = orders.tasks.get(task);
+            if order.is_none() && !self.confirmed && !progress.was_told_to_end() {
+                continue;
+            }
+            let want = progress.want(order, orders, self.engine, now);
             match want {
                 Want::Nothing => {}
                 Want::Wait(until) => plan.wake_at = earliest(plan.wake_at, Some(until)),
@@ -228,9 +247,9 @@ impl Worker {
                 }
             }
         }
-        let engine = self.engine;
+        let sure = self.engine && self.confirmed;
         let before = self.tasks.len();
-        self.tasks.retain(|task, p| orders.tasks.contains_key(task) || !p.may_be_forgotten(engine));
+        self.tasks.retain(|task, p| orders.tasks.contains_key(task) || !sure || !p.has_left());
         if self.tasks.len() < before {
             self.events += 1;
             self.known_since = self.events;

@@ -101,6 +101,7 @@ impl Host {
             dropped: BTreeSet::new(),
             made: 0,
         };
+        host.worker.confirm();
         host.worker.see_all(host.worker.mark(), BTreeMap::new());
         host
     }
@@ -280,6 +281,8 @@ impl Host {
                     }
                 }
                 self.worker = Worker::new(Limits { starts: 2, pulls: 2 }, self.worker.keep());
+                // The orders here are always those of a manager.
+                self.worker.confirm();
                 self.stale = None;
                 if self.engine {
                     self.list();

@@ -104,9 +104,14 @@ impl Progress {
         })
     }
 
-    /// A task without an order that has left nothing behind.
-    pub fn may_be_forgotten(&self, engine: bool) -> bool {
-        engine && self.step.is_none() && !self.look_again && self.sight == Sight::Absent
+    /// Nothing of it is left on this host.
+    pub fn has_left(&self) -> bool {
+        self.step.is_none() && !self.look_again && self.sight == Sight::Absent
+    }
+
+    /// It was to end before this worker began.
+    pub fn was_told_to_end(&self) -> bool {
+        self.kept.ending.is_some()
     }
 
     /// Notes what a step about to be taken says of the task.

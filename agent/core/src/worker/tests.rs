@@ -68,6 +68,7 @@ struct One {
 impl One {
     fn new(desired: Desired) -> One {
         let mut worker = Worker::new(Limits::default(), BTreeMap::new());
+        worker.confirm();
         worker.see_all(worker.mark(), BTreeMap::new());
         One { worker, orders: orders([order(task(1), desired)]), now: Timestamp(1_000) }
     }
@@ -277,6 +278,10 @@ fn containers_of_unknown_tasks_are_stopped_and_removed() {
     let orders = Orders::default();
     let stray = container(running(Health::Unchecked));
     worker.see_all(worker.mark(), BTreeMap::from([(task(9), stray)]));
+    // What a disk holds may be outdated.
+    assert_eq!(worker.plan(&orders, Timestamp(1)).effects, []);
+    assert!(!worker.is_empty());
+    worker.confirm();
     let mut names = Vec::new();
     while let Some(effect) = worker.plan(&orders, Timestamp(1)).effects.pop() {
         names.push(effect.step.name());
@@ -312,6 +317,31 @@ fn a_running_container_is_adopted_by_a_worker_that_remembers_nothing() {
     let plan = worker.plan(&orders([order(task(1), Desired::Running)]), Timestamp(5));
     assert_eq!(plan.effects, []);
     assert_eq!(plan.reports[0].state, TaskState::Running);
+}
+
+#[test]
+fn what_has_ended_is_not_run_again_though_outdated_orders_did_not_name_it() {
+    let mut one = One::started(running(Health::Unchecked));
+    one.see(exit(1));
+    let mut worker = Worker::new(Limits::default(), one.worker.keep());
+    worker.see_all(worker.mark(), BTreeMap::new());
+    assert_eq!(worker.plan(&Orders::default(), one.now).effects, []);
+    worker.confirm();
+    let plan = worker.plan(&one.orders, one.now);
+    assert_eq!(plan.effects, []);
+    assert_eq!(plan.reports[0].state, TaskState::Failed);
+}
+
+#[test]
+fn a_stop_that_was_begun_goes_on_without_a_manager() {
+    let mut one = One::started(running(Health::Unchecked));
+    one.order().desired = Desired::Shutdown;
+    assert!(matches!(one.step(), Some(Step::Stop { .. })));
+    let mut worker = Worker::new(Limits::default(), one.worker.keep());
+    worker
+        .see_all(worker.mark(), BTreeMap::from([(task(1), container(running(Health::Unchecked)))]));
+    let plan = worker.plan(&Orders::default(), one.now);
+    assert!(matches!(plan.effects[0].step, Step::Stop { .. }), "{plan:?}");
 }
 
 #[test]

@@ -119,6 +119,8 @@ pub(super) struct Index {
     /// Service, slot, birth, task: a service's tasks by slot, oldest first.
     pub(super) slots: Set<(ServiceId, Slot, u64, TaskId)>,
     pub(super) on_node: Set<(NodeId, TaskId)>,
+    /// The tasks that have had a container, by the first digits of its id.
+    pub(super) containers: Set<(u64, TaskId)>,
     pub(super) tallies: Map<(ServiceId, NodeId), Tally>,
     pub(super) node_use: Map<NodeId, Arc<NodeUse>>,
     pub(super) template_users: Map<(ServiceId, TemplateVersion), u32>,
@@ -144,6 +146,20 @@ fn is_live_on_node(task: &Task) -> bool {
 /// Whether a task's addresses may still be in use: also those of an orphan, whose node may run on.
 pub(super) fn holds_addresses(task: &Task) -> bool {
     !task.status.state.is_terminal() || task.status.state == TaskState::Orphaned
+}
+
+/// The containers' ids that begin with `id`, as a range of their first 16 digits; none when it is not
+/// written in hexadecimal digits.
+pub(super) fn container_range(id: &str) -> Option<(u64, u64)> {
+    let first = id.get(..id.len().min(16))?;
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if first.is_empty() || !first.bytes().all(is_digit) {
+        return None;
+    }
+    let value = u64::from_str_radix(first, 16).ok()?;
+    let open = 4 * (16 - u32::try_from(first.len()).ok()?);
+    let low = value.checked_shl(open).unwrap_or(0);
+    Some((low, low | 1u64.checked_shl(open).map_or(u64::MAX, |one| one - 1)))
 }
 
 fn count<K: Ord + Clone>(map: &mut Map<K, u32>, key: K, up: bool) {
@@ -222,6 +238,10 @@ impl Index {
         let wanted = task.desired <= Desired::Running;
         mark(&mut self.slots, (task.service, task.slot, task.meta.version.0, task.id), up);
         count(&mut self.template_users, (task.service, task.template), up);
+        let container = task.status.container.as_ref().and_then(|c| container_range(&c.id));
+        if let Some((first, _)) = container {
+            mark(&mut self.containers, (first, task.id), up);
+        }
         if task.desired == Desired::Draining && !state.is_terminal() {
             mark(&mut self.draining, task.id, up);
         }
@@ -318,4 +338,21 @@ fn references(service: &Service) -> Vec<ObjectRef> {
         }
     }
     objects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_containers_id_is_a_range() {
+        assert_eq!(container_range("0"), Some((0, 0x0fff_ffff_ffff_ffff)));
+        assert_eq!(container_range("ab"), Some((0xab00_0000_0000_0000, 0xabff_ffff_ffff_ffff)));
+        let whole = "f".repeat(64);
+        assert_eq!(container_range(&whole), Some((u64::MAX, u64::MAX)));
+        assert_eq!(container_range(&whole[..15]), Some((u64::MAX - 15, u64::MAX)));
+        for not_one in ["", "web", "AB", "+1", "é", "0123456789abcdeé"] {
+            assert_eq!(container_range(not_one), None, "{not_one}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use model::spec::Protocol;
 use model::wire::session::TaskReport;
 use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskId, TaskState, Timestamp};
 
-use super::index::{NodeUse, Tally};
+use super::index::{self, NodeUse, Tally};
 use super::pool::Pool;
 use super::{Map, State};
 use crate::command::ObjectRef;
@@ -218,6 +218,16 @@ impl State {
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let range = (node, TaskId(Id(0)))..=(node, TaskId(Id(u128::MAX)));
         self.index.on_node.range(range).filter_map(|key| self.tasks.get(&key.1))
+    }
+
+    /// The tasks whose container's id begins with `id`.
+    pub fn tasks_with_container(&self, id: &str) -> impl Iterator<Item = &Arc<Task>> {
+        let (low, high) = index::container_range(id).unwrap_or((1, 0));
+        let range = (low, TaskId(Id(0)))..=(high, TaskId(Id(u128::MAX)));
+        let near = (low <= high).then(|| self.index.containers.range(range));
+        near.into_iter().flatten().filter_map(|key| self.tasks.get(&key.1)).filter(move |task| {
+            task.status.container.as_ref().is_some_and(|c| c.id.starts_with(id))
+        })
     }
 
     /// Whether a report says nothing new, so that it need not be written: the state has it already,

@@ -8,7 +8,8 @@ use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
     "done-as-told",
-    "a healthy container is stopped only when the orders say so, and a task has one step at a time",
+    "a healthy container is stopped only when the orders say so, those of a manager or those that the disk kept, never because a disk \
+     lacks them, and a task has one step at a time",
 );
 
 /// Between the signal and the kill, unless the service says otherwise.
@@ -28,7 +29,13 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
             return Err(format!("{} gives task {task} {grace:?}, not {promised}", host.name));
         }
     }
+    let kept = host.worker.keep().remove(&task).unwrap_or_default();
     match step {
+        Step::Stop { .. } | Step::Kill { .. }
+            if order.is_none() && !host.heard && kept.ending.is_none() =>
+        {
+            return Err(format!("{} stops task {task}, and no manager has said so", host.name));
+        }
         Step::Stop { .. } | Step::Kill { .. } if desired < Desired::Shutdown => {
             let ill = match host.worker.sight(task) {
                 Sight::Present(Container { phase: Phase::Running { health, .. }, .. }) => {
@@ -36,7 +43,6 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
                 }
                 Sight::Present(_) | Sight::Absent | Sight::Unknown => false,
             };
-            let kept = host.worker.keep().remove(&task).unwrap_or_default();
             let over = kept.ending.is_some() || kept.state.is_terminal();
             // What never served has nothing to drain; one that was started meanwhile is stopped.
             if !ill && !over {
