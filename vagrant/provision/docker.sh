@@ -2,7 +2,8 @@
 # Installs Docker Engine and what our package needs, from Debian; quick when it is there.
 set -eu
 
-needed="docker.io iproute2 nftables iptables conntrack ca-certificates curl jq"
+# apparmor: with a kernel that has it, and Debian's has, the engine starts no container without its parser.
+needed="docker.io apparmor iproute2 nftables iptables conntrack ca-certificates curl jq"
 missing=
 for package in $needed; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

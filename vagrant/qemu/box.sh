@@ -31,8 +31,8 @@ suite=bookworm
 size=4G
 packages=(
   systemd-sysv udev dbus kmod linux-image-cloud-amd64 initramfs-tools
-  iproute2 nftables iptables conntrack ca-certificates curl jq openssh-server sudo procps
-  docker.io
+  iproute2 nftables iptables conntrack ca-certificates curl jq openssh-server sudo procps lz4
+  docker.io apparmor
 )
 
 mkdir -p "$out"
@@ -72,8 +72,14 @@ ExecStart=/bin/sh -c 'until ip link set eth1 up; do sleep 0.5; done; ip address 
 WantedBy=multi-user.target
 UNIT
 chroot "$root" systemctl enable --quiet systemd-networkd ssh box-address
-# Nobody logs in there, and waiting for it takes minutes under emulation.
-chroot "$root" systemctl mask --quiet serial-getty@ttyS0.service
+# Nobody logs in there, and nothing of it is needed: each takes seconds to minutes under emulation.
+chroot "$root" systemctl mask --quiet serial-getty@ttyS0.service getty@tty1.service e2scrub_reap.service e2scrub_all.timer \
+  apt-daily.timer apt-daily-upgrade.timer fstrim.timer dpkg-db-backup.timer systemd-update-utmp.service systemd-pstore.service \
+  modprobe@dm_mod.service modprobe@loop.service modprobe@efi_pstore.service modprobe@drm.service systemd-binfmt.service
+# The first disk and its file system are all that the kernel has to find by itself.
+printf 'MODULES=list\nCOMPRESS=lz4\n' >"$root/etc/initramfs-tools/conf.d/box"
+printf 'virtio_pci\nvirtio_blk\next4\n' >>"$root/etc/initramfs-tools/modules"
+chroot "$root" update-initramfs -u -k all >/dev/null 2>&1
 # Made at first use, and slow under emulation.
 chroot "$root" ssh-keygen -A >/dev/null
 rm -f "$root"/var/cache/apt/archives/*.deb
