@@ -175,7 +175,12 @@ async fn agent(home: &Path, address: String, stop: CancellationToken) {
         limits: Limits::default(),
         socket: None,
     };
-    let sources = Sources { latest: desk.latest(), durable: desk.durable(), kept: desk.kept(), causes: desk.causes() };
+    let sources = Sources {
+        latest: desk.latest(),
+        durable: desk.durable(),
+        kept: desk.kept(),
+        causes: desk.causes(),
+    };
     worker::spawn(tools, sources, stop.clone());
     let info = engine.info().await.expect("the engine answers");
     let description: NodeDescription = agent::engine::describe(&info, "m1", "127.0.0.1");
