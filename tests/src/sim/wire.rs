@@ -49,9 +49,11 @@ impl World {
             let frame = frame.clone();
             self.later(wait + 3, Event::ToHost { host, session, frame });
         }
-        // No connection loses one frame and not the next; a delta that follows on nothing must do
-        // no harm either.
+        // A delta that follows on nothing must do no harm either. But no connection loses a frame and
+        // lives: it breaks soon.
         if weather && matches!(*frame, FromManager::Delta { .. }) && self.random.once_in(1_000) {
+            let soon = self.random.range(100, 4_000);
+            self.later(soon, Event::Shaken(host));
             return;
         }
         self.later(wait, Event::ToHost { host, session, frame });

@@ -240,7 +240,10 @@ impl Progress {
             self.reach(TaskState::Accepted, "accepted", now);
         }
         let desired = order.map_or(Desired::Remove, |o| o.desired);
-        let started = self.kept.state.rank() >= TaskState::Starting.rank();
+        // What was remembered of it may be lost; its container is not.
+        let runs =
+            matches!(&self.sight, Sight::Present(c) if matches!(c.phase, Phase::Running { .. }));
+        let started = runs || self.kept.state.rank() >= TaskState::Starting.rank();
         let stop = match desired {
             Desired::Ready | Desired::Running => false,
             // What has never served has nothing to drain.

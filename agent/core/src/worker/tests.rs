@@ -333,6 +333,15 @@ fn what_has_ended_is_not_run_again_though_outdated_orders_did_not_name_it() {
 }
 
 #[test]
+fn a_container_that_drains_is_not_stopped_because_nothing_is_remembered_of_it() {
+    let mut worker = Worker::new(Limits::default(), BTreeMap::new());
+    let here = container(running(Health::Unchecked));
+    worker.see_all(worker.mark(), BTreeMap::from([(task(1), here)]));
+    let plan = worker.plan(&orders([order(task(1), Desired::Draining)]), Timestamp(5));
+    assert_eq!(plan.effects, []);
+}
+
+#[test]
 fn a_stop_that_was_begun_goes_on_without_a_manager() {
     let mut one = One::started(running(Health::Unchecked));
     one.order().desired = Desired::Shutdown;
