@@ -30,6 +30,8 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         let stopped = before
             .is_some_and(|b| b.desired <= Desired::Running && b.state == TaskState::Running)
             && task.desired >= Desired::Draining
+            // What has just begun to serve did not when it was planned.
+            && task.status.running_since.is_some_and(|since| time.since(since) > JUST)
             && matches!(task.slot, Slot::Replica(_));
         let Some(service) = state.service(task.service).filter(|_| stopped) else { continue };
         let changes = service.rollout.as_ref().is_some_and(|r| r.state == RolloutState::Running);
