@@ -40,6 +40,9 @@ const AGAIN: Duration = Duration::from_secs(2);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1_500));
 /// How long the leader may take to hear that this node leaves.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// So many times its usual silence a manager is waited for that is the only one: nobody else could
+/// lead, and a new session would cost it more than going on with this one.
+const PATIENCE: u32 = 5;
 /// Frames that may wait for a slow connection.
 const FRAMES: usize = 32;
 
@@ -278,7 +281,9 @@ impl Session {
                     seq += 1;
                     let applied = *applied.borrow_and_update();
                     put(frames, &FromAgent::Heartbeat { seq, applied }).await?;
-                    if heard.elapsed() > silence {
+                    let silent = heard.elapsed();
+                    let alone = || self.candidates().iter().all(|known| known == address);
+                    if silent > silence && (silent > silence * PATIENCE || !alone()) {
                         return Err(End::Silent);
                     }
                 }

@@ -36,7 +36,7 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now: Timestamp,
     pub(crate) live: Live,
-    agenda: Agenda,
+    pub(crate) agenda: Agenda,
     projector: Projector,
     told: BTreeMap<NodeId, Orders>,
     agents: BTreeMap<NodeId, Agent>,
@@ -82,7 +82,7 @@ impl World {
         self.names.insert(name.to_owned(), node);
         self.agents.insert(node, Agent::default());
         self.told.insert(node, self.projector.open(&self.state, node).clone());
-        self.live.heard(node, self.now);
+        self.live.began(node, self.now);
         self.agenda.note_heartbeat(&self.state, node);
     }
 
@@ -270,7 +270,8 @@ impl World {
             if agent.silent || self.state.node(*node).is_none() {
                 continue;
             }
-            self.live.heard(*node, self.now);
+            // Time goes on in leaps here: they say nothing of the host's speed.
+            self.live.began(*node, self.now);
             let applied = self.told.get(node).map_or(Revision(0), |o| o.fence.revision);
             self.live.applied(*node, applied);
             self.agenda.note_heartbeat(&self.state, *node);

@@ -87,6 +87,13 @@ impl Desk {
         Settings { heartbeat, silence: Millis(heartbeat.0 * HEARTBEAT_LIMIT) }
     }
 
+    /// The loop stood still for so long, until now.
+    pub(super) fn slept(&mut self, lost: Millis, now: Timestamp) {
+        if lost > Millis(0) {
+            self.live.slept(lost, now);
+        }
+    }
+
     pub(super) fn look_at_everything(&mut self) {
         self.agenda.everything(&self.state);
     }
@@ -134,7 +141,7 @@ impl Desk {
             }
             self.sessions.insert(node, Session { id: session, outbox });
             self.reporting.remove(&node);
-            self.live.heard(node, now);
+            self.live.began(node, now);
             self.agenda.note_heartbeat(&self.state, node);
             self.describe(node, description);
             self.send_whole(node);

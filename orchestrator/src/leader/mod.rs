@@ -12,13 +12,15 @@ mod desk;
 mod members;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt as _, join_all};
+use model::Millis;
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Entry};
 use telemetry::{Context, within};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::log::Event as LogEvent;
 use crate::log::{Changes, Log, ProposeError};
@@ -32,6 +34,10 @@ const FULL_PASS: Duration = Duration::from_secs(60);
 
 /// How many events are taken before plans and orders are made of them.
 const EVENTS: usize = 256;
+
+/// The loop looks at the clock at least this often; when it comes much later, the host had no time for
+/// it, and none for what agents said.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// How long to wait before a plan is made anew when the log's answer is not known.
 const UNKNOWN_PAUSE: Duration = Duration::from_millis(100);
@@ -88,6 +94,9 @@ impl LeaderLoop {
         let mut membership: Option<BoxFuture<'static, ()>> = None;
         let mut full_pass = tokio::time::interval(FULL_PASS);
         let mut inbox = Vec::with_capacity(EVENTS);
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut awake = Instant::now();
         loop {
             // While a plan is on its way the planner is not asked, however late it is.
             let wake_at = if planning.is_none() { desk.wake_at() } else { None };
@@ -109,6 +118,7 @@ impl LeaderLoop {
                         break;
                     }
                     let now = self.clock.now();
+                    desk.slept(time_lost(&mut awake), now);
                     for event in inbox.drain(..) {
                         desk.event(event, now);
                     }
@@ -121,8 +131,10 @@ impl LeaderLoop {
                 }
                 () = finished(&mut membership) => {}
                 () = wake => {}
+                _ = pulse.tick() => {}
                 _ = full_pass.tick() => desk.look_at_everything(),
             }
+            desk.slept(time_lost(&mut awake), self.clock.now());
             let settings = desk.settings();
             self.settings.send_if_modified(|old| std::mem::replace(old, settings) != settings);
             if reporting.is_none()
@@ -166,6 +178,13 @@ impl LeaderLoop {
             changed
         });
     }
+}
+
+/// What the loop lost since it last looked, beyond what it may take.
+fn time_lost(awake: &mut Instant) -> Millis {
+    let lost = awake.elapsed().saturating_sub(PULSE * 2);
+    *awake = Instant::now();
+    Millis(u64::try_from(lost.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Waits for what is in the slot and empties it; for ever while it is empty.

@@ -25,12 +25,16 @@ use crate::transport::Peer;
 pub struct Settings {
     /// Between two heartbeats.
     pub heartbeat: Millis,
-    /// After so much silence either side gives the session up.
+    /// After so much silence a node is taken for lost, and an agent looks for another leader.
     pub silence: Millis,
 }
 
 /// How long an agent may take from the request to its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So many times the silence after which a node is taken for lost, its session is kept: a host that was
+/// only slow goes on with it, and a new one costs both sides a handshake and all orders anew.
+const PATIENCE: u64 = 5;
 
 /// Chunks that may wait in HTTP/2's window of one agent.
 const CHUNKS: usize = 4;
@@ -164,12 +168,13 @@ async fn read(
     inlet: &mut Inlet,
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<(), End> {
-    let silence = Duration::from_millis(settings.silence.0);
+    let longest = Millis(settings.silence.0 * PATIENCE);
+    let silence = Duration::from_millis(longest.0);
     let incoming = async {
         loop {
             let frame = tokio::time::timeout(silence, frames.next())
                 .await
-                .map_err(|_| End::Silent(settings.silence))??;
+                .map_err(|_| End::Silent(longest))??;
             let what = match frame {
                 FromAgent::Hello { .. } => return Err(End::Closed),
                 FromAgent::Heartbeat { seq, applied } => {

@@ -49,7 +49,7 @@ impl World {
         }
         leader.sessions.insert(node, session);
         leader.reporting.remove(&node);
-        leader.live.heard(node, time);
+        leader.live.began(node, time);
         leader.agenda.note_heartbeat(state, node);
         let orders = leader.projector.open(state, node).clone();
         leader.live.sent(node, orders.fence.revision);

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 
 use model::object::Revision;
-use model::{NodeId, Timestamp};
+use model::{Millis, NodeId, Timestamp};
+
+/// For how long a slow node is remembered as slow.
+const MEMORY: Millis = Millis::from_secs(600);
+
+/// How many times the usual limit the slowest node may be silent, at most.
+const MOST: u64 = 5;
 
 /// What only the leader's memory knows. Made anew with each leadership.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +25,9 @@ pub struct Live {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LiveNode {
     pub(super) heard_at: Timestamp,
+    /// The longest silence that ended within a session, and when: the host was there, only slow.
+    slowest: Millis,
+    slowest_at: Timestamp,
     /// The revision of the last orders sent to it.
     pub(super) sent: Revision,
     /// The revision that it said it has applied.
@@ -32,10 +41,39 @@ impl Live {
         Live { leader_since: now, ..Live::default() }
     }
 
-    /// Any frame of the node's agent.
-    pub fn heard(&mut self, node: NodeId, now: Timestamp) {
+    /// The node's agent began a session. What silence came before it says nothing of the host's speed.
+    pub fn began(&mut self, node: NodeId, now: Timestamp) {
         let known = self.nodes.entry(node).or_default();
         known.heard_at = known.heard_at.max(now);
+    }
+
+    /// Any other frame of the node's agent.
+    pub fn heard(&mut self, node: NodeId, now: Timestamp) {
+        let known = self.nodes.entry(node).or_default();
+        if known.heard_at > Timestamp(0) {
+            let silent = now.since(known.heard_at);
+            if silent >= known.slowest || now.since(known.slowest_at) > MEMORY {
+                (known.slowest, known.slowest_at) = (silent, now);
+            }
+        }
+        known.heard_at = known.heard_at.max(now);
+    }
+
+    /// This manager itself did nothing for so long, until now. What agents said meanwhile waits to be
+    /// read, so that time is no silence of theirs.
+    pub fn slept(&mut self, lost: Millis, now: Timestamp) {
+        self.leader_since = now.min(self.leader_since + lost);
+        for known in self.nodes.values_mut().filter(|n| n.heard_at > Timestamp(0)) {
+            known.heard_at = now.min(known.heard_at + lost);
+        }
+    }
+
+    /// How long the node may be silent where `usual` is the limit: a host that was slow lately, and
+    /// not lost, gets twice what it took.
+    #[must_use]
+    pub fn patience(&self, node: NodeId, usual: Millis) -> Millis {
+        let slowest = self.nodes.get(&node).map_or(Millis(0), |n| n.slowest);
+        Millis((slowest.0 * 2).clamp(usual.0, usual.0 * MOST))
     }
 
     /// The node's heartbeat said that names and routes there are of this revision.

@@ -72,8 +72,8 @@ pub struct Plan {
 /// 1. at the start: [`Live::since`], [`Agenda::everything`];
 /// 2. for each entry applied: [`Agenda::note`], then `Projector::update`; for each delta sent
 ///    [`Live::sent`], and when all are, [`Live::projected`];
-/// 3. for each frame of an agent: [`Live::heard`], [`Live::applied`] of a heartbeat, then
-///    [`Agenda::note_heartbeat`];
+/// 3. for each session [`Live::began`], for each frame of an agent [`Live::heard`], [`Live::applied`] of a
+///    heartbeat, then [`Agenda::note_heartbeat`]; [`Live::slept`] first when the loop itself was held up;
 /// 4. whenever the agenda is not idle, at `wake_at` at the latest, and only when every batch of the
 ///    last plan has its answer: plan and propose. When a batch was refused, or its fate is unknown,
 ///    [`Agenda::everything`] first.

@@ -11,7 +11,7 @@ use super::live::Live;
 use crate::State;
 use crate::command::Command;
 
-/// How long a node may be silent.
+/// How long a node may be silent, unless it is known to be slow ([`Live::patience`]).
 pub fn silence_limit(state: &State) -> Millis {
     Millis(heartbeat(state).0 * HEARTBEAT_LIMIT)
 }
@@ -36,11 +36,12 @@ pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {
 /// Who is up, who is down. Answers when the next may become silent.
 fn judge(draft: &mut Draft<'_>, live: &Live) -> Option<Timestamp> {
     let (state, now) = (draft.state, draft.now);
-    let limit = silence_limit(state);
+    let usual = silence_limit(state);
     let (mut silent, mut known) = (Vec::new(), 0usize);
     let mut wake: Option<Timestamp> = None;
     for node in state.nodes() {
         let heard = live.heard_at(node.id);
+        let limit = live.patience(node.id, usual);
         match node.status.state {
             NodeState::Ready | NodeState::Unknown => {
                 known += 1;
@@ -69,12 +70,12 @@ fn judge(draft: &mut Draft<'_>, live: &Live) -> Option<Timestamp> {
     }
     // Most nodes silent at once, just after the leader changed: rather the new leader's fault
     // than theirs (agents on their way to it, a half-cut network). One more period for all.
-    let second_look = live.leader_since + limit + limit;
+    let second_look = live.leader_since + usual + usual;
     if silent.len() * 2 > known && known >= 3 && now < second_look {
         return Some(wake.map_or(second_look, |at| at.min(second_look)));
     }
     for node in silent {
-        let message = format!("no heartbeat for {limit}");
+        let message = format!("no heartbeat for {}", live.patience(node.id, usual));
         draft.push(Command::NodeStatus { node: node.id, state: NodeState::Down, message });
         orphan_all(draft, node.id);
         draft.end_of_key();

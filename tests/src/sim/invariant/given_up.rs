@@ -26,7 +26,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     for host in &world.hosts {
         let Some(node) = state.node(host.node) else { continue };
         let silent = world.now.since(host.heard_by_leader);
-        if silent >= BOUND && node.status.state == NodeState::Ready {
+        // One that was slow, and not lost, is given more time.
+        let limit = leader.live.patience(host.node, LIMIT);
+        if silent >= Millis(BOUND.0 + limit.0 - LIMIT.0) && node.status.state == NodeState::Ready {
             return Err(format!("{} was last heard {silent} ago and counts as ready", host.name));
         }
         let time = super::leader_time(world);

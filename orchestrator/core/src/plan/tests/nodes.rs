@@ -67,6 +67,72 @@ fn a_new_leader_gives_everybody_time_and_doubts_that_most_are_lost() {
     assert_eq!(world.slots("web").len(), 5);
 }
 
+/// Whether a node counts as ready.
+fn is_ready(world: &World, name: &str) -> bool {
+    world.state.node(world.node(name)).is_some_and(|n| n.status.state == NodeState::Ready)
+}
+
+#[test]
+fn a_host_that_was_slow_and_not_lost_is_given_more_time_for_a_while() {
+    let mut world = World::with_workers(2);
+    let slow = world.node("w1");
+    world.silence("w1");
+    world.advance(Millis(1_900));
+    world.live.heard(slow, world.now);
+    world.advance(Millis(3_700));
+    assert!(is_ready(&world, "w1"));
+    world.advance(Millis(200));
+    assert!(!is_ready(&world, "w1"), "but not for ever");
+    world.live.heard(slow, world.now);
+    world.agenda.note_heartbeat(&world.state, slow);
+    world.advance(Millis(100));
+    assert!(is_ready(&world, "w1"), "it was there");
+    world.advance(Millis(7_000));
+    assert!(is_ready(&world, "w1"), "and is slower than was known");
+    world.live.heard(slow, world.now);
+    world.advance(Millis(11_000));
+    assert!(!is_ready(&world, "w1"), "nobody is waited for longer than five times as long");
+    world.now = world.now + Millis::from_secs(601);
+    world.live.began(slow, world.now);
+    world.live.heard(slow, world.now);
+    world.agenda.note_heartbeat(&world.state, slow);
+    world.advance(Millis(1_900));
+    assert!(is_ready(&world, "w1"));
+    world.advance(Millis(100));
+    assert!(!is_ready(&world, "w1"), "what is long past is forgotten");
+    world.silence("w2");
+    world.advance(Millis(2_000));
+    assert!(!is_ready(&world, "w2"), "the others are judged as ever");
+}
+
+#[test]
+fn the_silence_before_a_new_session_says_nothing_of_a_hosts_speed() {
+    let mut world = World::with_workers(2);
+    let lost = world.node("w1");
+    world.silence("w1");
+    world.advance(Millis(8_000));
+    world.live.began(lost, world.now);
+    world.agenda.note_heartbeat(&world.state, lost);
+    world.advance(Millis(1_900));
+    assert!(is_ready(&world, "w1"));
+    world.advance(Millis(100));
+    assert!(!is_ready(&world, "w1"));
+}
+
+#[test]
+fn time_in_which_the_leader_itself_stood_still_is_no_silence_of_others() {
+    let mut world = World::with_workers(2);
+    world.silence("w1");
+    world.advance(Millis(1_500));
+    let stood_still = Millis(60_000);
+    world.now = world.now + stood_still;
+    world.live.slept(stood_still, world.now);
+    world.advance(Millis(400));
+    assert!(is_ready(&world, "w1"));
+    world.advance(Millis(100));
+    assert!(!is_ready(&world, "w1"), "the silence before it counts");
+}
+
 #[test]
 fn a_drained_node_loses_its_tasks_in_turn() {
     let mut world = World::with_workers(2);
