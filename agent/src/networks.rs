@@ -4,12 +4,13 @@
 //! their addresses and namespaces the ordinary way. The engine's network is found again by its label.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use model::NetworkId;
 use model::wire::orders::NetworkOrder;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::engine::EngineError;
 use crate::engine::http::Endpoint;
@@ -17,10 +18,14 @@ use crate::engine::http::Endpoint;
 /// The label that says which cluster network a network of the engine belongs to.
 pub const LABEL: &str = "swarmctl.network";
 
-/// Held while one is being made.
-static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+/// Held while one is being made. Those that the engine was asked for and gave no answer about, and when:
+/// it may be at work on them still, and their addresses are taken meanwhile.
+static MAKING: Mutex<BTreeMap<NetworkId, Instant>> = Mutex::const_new(BTreeMap::new());
 
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// For how long a refusal of a network may come from our own request that had no answer.
+const STILL_MAKING: Duration = Duration::from_secs(600);
 
 /// Whether an engine's network is a half of a cluster network.
 #[must_use]
@@ -87,8 +92,9 @@ pub async fn ensure(
     mtu: u32,
 ) -> Result<String, EngineError> {
     // Two containers of one network come at the same time, and an engine would make it twice.
-    let _alone = MAKING.lock().await;
+    let mut making = MAKING.lock().await;
     if let Some(half) = halves(engine).await?.get(&order.id) {
+        making.remove(&order.id);
         let id = id_of(half);
         let gateway = half.pointer("/IPAM/Config/0/Gateway").and_then(Value::as_str);
         let subnet = half.pointer("/IPAM/Config/0/Subnet").and_then(Value::as_str);
@@ -107,9 +113,23 @@ pub async fn ensure(
     for name in [order.name.clone(), format!("{}-{}", order.name, &id[..8])] {
         let body = body(order, &name, bridge, mtu);
         match engine.json(Method::POST, "/networks/create", Some(&body), DEADLINE).await {
-            Ok(made) => return Ok(id_of(&made)),
+            Ok(made) => {
+                making.remove(&order.id);
+                return Ok(id_of(&made));
+            }
             Err(error @ EngineError::Refused { status: 409, .. }) => last = Some(error),
-            Err(error) => return Err(error),
+            Err(EngineError::Refused { message, .. })
+                if making.get(&order.id).is_some_and(|at| at.elapsed() < STILL_MAKING) =>
+            {
+                let why = format!("it is still at work on this network ({message})");
+                return Err(EngineError::Silent(why));
+            }
+            Err(error) => {
+                if matches!(error, EngineError::Silent(_)) {
+                    making.insert(order.id, Instant::now());
+                }
+                return Err(error);
+            }
         }
     }
     Err(last.unwrap_or_else(|| EngineError::Silent(String::from("no name was tried"))))

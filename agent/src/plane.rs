@@ -42,6 +42,8 @@ pub struct LocalTask {
 pub struct NetError {
     pub network: String,
     pub message: String,
+    /// Nobody said no: there was no answer, and it may be made yet. Worth asking again.
+    pub unanswered: bool,
 }
 
 /// Overlay, discovery, balancing and ingress of this host. Every verb may be repeated.

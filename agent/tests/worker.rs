@@ -3,23 +3,26 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use agent::engine::Docker;
 use agent::engine::files::Files;
 use agent::ledger::Ledger;
 use agent::orders::Desk;
-use agent::plane::NoNet;
+use agent::plane::{LocalTask, Net, NetError, NoNet, Sent};
 use agent::worker::{Handle, Reports, Sources, Tools, spawn};
 use agent_core::worker::Limits;
 use model::lifecycle::{Desired, TaskState};
 use model::object::{Revision, Slot};
 use model::spec::{ContainerSpec, TaskSpec};
-use model::wire::orders::{Fence, Orders, TaskOrder};
+use model::wire::orders::{Fence, NetworkOrder, Orders, TaskOrder};
 use model::wire::session::TaskReport;
-use model::{Id, ServiceId, TaskId};
+use model::{Id, NetworkId, ServiceId, TaskId};
 use support::Engine;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// An agent's worker on a data directory.
@@ -33,13 +36,17 @@ struct Host {
 
 impl Host {
     fn start(home: &Path) -> Host {
+        Host::start_with(home, Arc::new(NoNet::default()))
+    }
+
+    fn start_with(home: &Path, net: Arc<dyn Net>) -> Host {
         let ledger = Ledger::below(home);
         let desk = Desk::open(ledger.clone());
         let (reports, stop) = (Reports::default(), CancellationToken::new());
         tokio::spawn(desk.clone().save(stop.clone()));
         let tools = Tools {
             engine: Arc::new(Docker::new(&home.join("engine.sock"))),
-            net: Arc::new(NoNet::default()),
+            net,
             files: Files::below(home),
             ledger,
             reports: reports.clone(),
@@ -156,6 +163,54 @@ async fn an_image_that_cannot_be_had_rejects_the_task_in_the_registrys_words() {
     let mut host = Host::start(home.path());
     host.order(&[task(1, "nosuch@sha256:0", Desired::Running)]);
     assert_eq!(host.until(1, TaskState::Rejected).await.error, "pull access denied");
+}
+
+/// A data plane on a host so slow that the first two requests for networks get no answer.
+#[derive(Default)]
+struct SlowNet {
+    asked: AtomicU32,
+    rest: NoNet,
+}
+
+impl Net for SlowNet {
+    fn begin(&self, advertise: IpAddr) {
+        self.rest.begin(advertise);
+    }
+
+    fn ensure_networks(
+        &self,
+        networks: Vec<NetworkOrder>,
+    ) -> Sent<'_, Result<BTreeMap<NetworkId, String>, NetError>> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) < 2 {
+            let (network, message) = (String::from("front"), String::from("no answer"));
+            return Box::pin(async { Err(NetError { network, message, unanswered: true }) });
+        }
+        self.rest.ensure_networks(networks)
+    }
+
+    fn apply(&self, orders: Arc<Orders>, local: Vec<LocalTask>) {
+        self.rest.apply(orders, local);
+    }
+
+    fn applied(&self) -> watch::Receiver<Revision> {
+        self.rest.applied()
+    }
+
+    fn remove_all(&self) -> Sent<'_, Result<(), NetError>> {
+        self.rest.remove_all()
+    }
+}
+
+#[tokio::test]
+async fn a_network_that_is_slow_to_come_is_waited_for_and_its_task_is_not_rejected() {
+    let home = tempfile::tempdir().expect("a directory");
+    let engine = Engine::new(&home.path().join("engine.sock"));
+    engine.serve();
+    let net = Arc::new(SlowNet::default());
+    let mut host = Host::start_with(home.path(), net.clone());
+    host.order(&[pinned(1, Desired::Running)]);
+    host.until(1, TaskState::Running).await;
+    assert_eq!(net.asked.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]

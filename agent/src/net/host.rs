@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::process::Program;
 use super::{Config, DataPlane};
 use crate::config::LogFormat;
+use crate::engine::EngineError;
 use crate::engine::http::Endpoint;
 use crate::networks;
 use crate::plane::{LocalTask, Net, NetError, Sent};
@@ -106,20 +107,27 @@ impl Net for HostNet {
             let _one_at_a_time = self.making.lock().await;
             let mut names = BTreeMap::new();
             for order in networks {
-                let wrong = |message: String| NetError { network: order.name.clone(), message };
-                let plane = self
-                    .plane()
-                    .ok_or_else(|| wrong("the data plane of this host does not run yet".into()))?;
+                let wrong = |message: String| NetError {
+                    network: order.name.clone(),
+                    message,
+                    unanswered: false,
+                };
+                let unanswered = |message| NetError { unanswered: true, ..wrong(message) };
+                let plane = self.plane().ok_or_else(|| {
+                    unanswered("the data plane of this host does not run yet".into())
+                })?;
                 let orders = self.orders.borrow().clone();
                 let made = plane.ensure_links(order.clone(), orders);
                 let mtu = tokio::time::timeout(ENSURE, made)
                     .await
-                    .map_err(|_| wrong("the data plane does not answer".into()))?
+                    .map_err(|_| unanswered("the data plane does not answer".into()))?
                     .map_err(|error| wrong(error.to_string()))?;
                 let bridge = bridge_name(order.id);
-                let name = networks::ensure(&self.engine, &order, &bridge, mtu)
-                    .await
-                    .map_err(|error| wrong(error.to_string()))?;
+                let made = networks::ensure(&self.engine, &order, &bridge, mtu).await;
+                let name = made.map_err(|error| match error {
+                    EngineError::Refused { message, .. } => wrong(message),
+                    unknown => unanswered(unknown.to_string()),
+                })?;
                 names.insert(order.id, name);
             }
             Ok(names)
@@ -147,7 +155,8 @@ impl Net for HostNet {
 
     fn remove_all(&self) -> Sent<'_, Result<(), NetError>> {
         Box::pin(async move {
-            let wrong = |message: String| NetError { network: "all".into(), message };
+            let wrong =
+                |message: String| NetError { network: "all".into(), message, unanswered: false };
             let running = self.plane.lock().unwrap_or_else(PoisonError::into_inner).take();
             let Some(running) = running else { return Ok(()) };
             for task in &running.tasks {

@@ -140,11 +140,13 @@ async fn make(tools: &Tools, orders: &Orders, order: &TaskOrder) -> Result<Strin
     wanted.sort_unstable();
     wanted.dedup();
     let networks = wanted.iter().filter_map(|id| orders.networks.get(id).cloned()).collect();
-    let networks = tools
-        .net
-        .ensure_networks(networks)
-        .await
-        .map_err(|error| Trouble::Refused(error.to_string()))?;
+    let networks = tools.net.ensure_networks(networks).await.map_err(|error| {
+        if error.unanswered {
+            Trouble::Unknown(error.to_string())
+        } else {
+            Trouble::Refused(error.to_string())
+        }
+    })?;
     let files =
         tools.files.ensure(order, orders).map_err(|error| Trouble::Refused(chain(&error)))?;
     let socket = tools.socket.clone().filter(|_| orders.node.role == Role::Manager);
