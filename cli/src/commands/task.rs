@@ -60,7 +60,9 @@ fn show(
     tasks.sort_by_cached_key(|task| {
         let newest_first = std::cmp::Reverse(task.created_at);
         let service = services.get(task.service_id.as_str()).copied().unwrap_or_default();
-        (service.to_owned(), task.slot, task.node_id.clone(), newest_first)
+        // A slot's tasks belong together, wherever they ran; a global service has one a node.
+        let node = if task.slot > 0 { String::new() } else { task.node_id.clone() };
+        (service.to_owned(), task.slot, node, newest_first)
     });
     let is_tree = args.listing.format == Format::Table;
     let headings =

@@ -35,6 +35,20 @@ async fn lists_come_as_table_json_yaml_and_template() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tasks_of_a_slot_are_listed_newest_first_wherever_they_ran() {
+    let world = World::start(1);
+    let flags = "--verify 0s --update-monitor 10ms --constraint node.hostname==m1";
+    world.ok(&format!("service create --name web {flags} demo/web:1")).await;
+    for (from, to) in [("m1", "w1"), ("w1", "m1")] {
+        let rule = |name: &str| format!("node.hostname=={name}");
+        let moved = format!("--constraint-rm {} --constraint-add {}", rule(from), rule(to));
+        world.ok(&format!("service update --verify 0s {moved} web")).await;
+    }
+    let nodes = world.ok("service ps web --format {{.Node}}").await;
+    assert_eq!(lines(&nodes), ["m1", "w1", "m1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn explain_says_why_in_plain_words() {
     let world = World::start(1);
     let flags = "--constraint node.labels.disk==ssd --detach";
