@@ -10,8 +10,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use swarmctl::BadInput;
 use swarmctl::client::{CallError, Client};
 use swarmctl::commands::{
-    backup, cluster, completion, config, context, convert, dashboard, deploy, dev, events, exec,
-    explain, job, lock, network, node, rebalance, secret, service, stack, task, top, version,
+    backup, ca, cluster, completion, config, context, convert, dashboard, deploy, dev, events,
+    exec, explain, job, lock, network, node, rebalance, secret, service, stack, task, top, version,
     volume,
 };
 use swarmctl::endpoint::{Endpoint, Said, environment};
@@ -101,8 +101,8 @@ enum Command {
     /// Names for clusters: addresses with their certificates
     #[command(subcommand)]
     Context(context::ContextCommand),
-    /// Print the certificate that signs those of the cluster's nodes
-    Ca(cluster::CaArgs),
+    /// Print the certificate that signs those of the cluster's nodes, or rotate it
+    Ca(ca::CaArgs),
     /// Write the manual pages of all commands into a folder, for the package
     #[command(hide = true)]
     Man { folder: std::path::PathBuf },
@@ -201,7 +201,7 @@ async fn answer(client: &Client, command: &Command) -> anyhow::Result<ExitCode> 
         Command::Dashboard(args) => return dashboard::run(client, args).await,
         Command::Deploy(args) => return deploy::run(client, args).await,
         Command::Token(args) => return cluster::token(client, args).await,
-        Command::Ca(args) => cluster::ca(client, args).await?,
+        Command::Ca(args) => ca::ca(client, args).await?,
         Command::Autolock(args) => lock::autolock(client, args).await?,
         Command::UnlockKey(args) => lock::unlock_key(client, args).await?,
         Command::Unlock(args) => lock::unlock(client, args).await?,

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,11 +28,12 @@ use crate::log::seal::{DATA_KEY, is_locked, random, write_secret};
 use crate::log::{self, Log, OpenError, ProposeError, Timing, clock};
 use crate::transport::{
     Entrance, Identity, IdentityError, Paths, Pool, ServeError, Server, admission, anybody,
-    for_managers, for_nodes,
+    for_managers, for_nodes, tell_trust,
 };
 
-/// How often the certificate's files are looked at.
-const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(30);
+/// How often the certificate's files are looked at: the rotation of the authority waits until every
+/// manager uses its new one.
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_millis(500);
 
 /// How long a new cluster may take until its first entry is written.
 const FIRST_ENTRY: Duration = Duration::from_secs(20);
@@ -191,6 +193,7 @@ impl Manager {
         let follow = tokio::spawn(follow_certificate(
             paths(&self.settings.data_dir),
             self.identity,
+            (self.log.clone(), self.pool.clone()),
             closing.clone(),
         ));
         let (key, told) = self.unlocked.map(|unlocked| (unlocked.key, unlocked.told)).unzip();
@@ -294,7 +297,7 @@ fn prepare(settings: &Settings, folder: &Path, start: Start) -> Result<(), Start
     let (key, request) = new_request()?;
     let authority = Authority::new(&ca)?;
     let cert = authority.sign(&request, subject, now, NODE_LIFETIME)?;
-    let identity = Identity::new(&cert, &key, authority.cert_pem())?;
+    let identity = Identity::new(&cert, &key, authority.roots_pem())?;
     let paths = paths(&settings.data_dir);
     let in_file = |path: &Path| {
         let path = path.to_owned();
@@ -358,31 +361,39 @@ fn listen_local(path: &Path) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-/// Takes a renewed certificate into use.
+/// Takes a renewed certificate into use, and tells the leader which one is used.
 async fn follow_certificate(
     paths: Paths,
     identity: watch::Sender<Arc<Identity>>,
+    (log, pool): (Log<State>, Arc<Pool>),
     closing: CancellationToken,
 ) {
-    let changed = || fs::metadata(&paths.cert).and_then(|m| m.modified()).ok();
-    let mut seen = changed();
+    // A file that took another's place is another file, however fast the clock.
+    let changed = || fs::metadata(&paths.cert).ok().map(|m| (m.modified().ok(), m.ino()));
+    // None yet: it may have been renewed while this manager waited for its key.
+    let mut seen = None;
     loop {
+        let now = changed();
+        if now != seen {
+            match Identity::load(&paths) {
+                Ok(new) => {
+                    if !new.is(&identity.borrow()) {
+                        tracing::info!("the certificate has been renewed");
+                        identity.send_replace(Arc::new(new));
+                    }
+                    seen = now;
+                }
+                // Half of the files have been written: look again.
+                Err(error) => tracing::warn!(%error, "the renewed certificate does not read"),
+            }
+        }
+        let used = identity.borrow().trust.clone();
+        if let Err(error) = tell_trust(&log, &pool, &used).await {
+            tracing::debug!(%error, "the leader has not heard which certificate is used");
+        }
         tokio::select! {
             () = closing.cancelled() => return,
             () = tokio::time::sleep(LOOK_AT_CERTIFICATE) => {}
-        }
-        let now = changed();
-        if now == seen {
-            continue;
-        }
-        match Identity::load(&paths) {
-            Ok(new) => {
-                tracing::info!("the certificate has been renewed");
-                identity.send_replace(Arc::new(new));
-                seen = now;
-            }
-            // Half of the files have been written: look again.
-            Err(error) => tracing::warn!(%error, "the renewed certificate does not read"),
         }
     }
 }

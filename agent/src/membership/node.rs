@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Timestamp;
-use model::object::NodeDescription;
+use model::object::{NodeDescription, NodeTrust};
 use model::spec::Role;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -22,7 +22,8 @@ use crate::worker::{self, Reports, Sources, Tools};
 
 /// After a renewal that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(15);
-/// The same, while the node waits for its new role: managers first change their own membership.
+/// The same, while the cluster waits for it, or the node for its new role: managers first change their own
+/// membership.
 const ROLE_AGAIN: Duration = Duration::from_millis(500);
 /// How often the certificate's age and the host's description are looked at.
 const LOOK: Duration = Duration::from_secs(60);
@@ -85,6 +86,7 @@ impl Node {
             hostname: address::hostname(),
             address: address::host_of(&member.advertise).to_owned(),
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            trust: Some(identity.borrow().trust.clone()),
             ..NodeDescription::default()
         });
         let standing = watch::Sender::default();
@@ -210,17 +212,29 @@ impl Keeper {
         }
         let mut orders = self.desk.latest();
         let mut renew_after: Option<tokio::time::Instant> = None;
+        // What the last renewal was asked for with. Orders that are older than a certificate (they
+        // were on disk, or came from a leader that lags) ask for it once and no more.
+        let mut followed: Option<NodeTrust> = None;
         let mut described: Option<tokio::time::Instant> = None;
         loop {
             // Orders may change many times a second, a host does not.
             if described.is_none_or(|at| at.elapsed() >= LOOK) && self.describe().await {
                 described = Some(tokio::time::Instant::now());
             }
-            let ordered = orders.borrow_and_update().as_ref().map(|o| o.node.role);
-            let (role, from, to) = {
-                let identity = self.identity.borrow();
-                (identity.role, identity.valid_from, identity.valid_to)
+            let (ordered, trust) = {
+                let orders = orders.borrow_and_update();
+                let trust = orders.as_ref().and_then(|o| o.cluster.trust.clone());
+                (orders.as_ref().map(|o| o.node.role), trust)
             };
+            let (role, from, to, trusts) = {
+                let identity = self.identity.borrow();
+                (identity.role, identity.valid_from, identity.valid_to, identity.trust.clone())
+            };
+            // The manager that renews gives what holds by then, which may be newer than the orders.
+            if trust.as_ref() == Some(&trusts) {
+                followed = None;
+            }
+            let other_trust = trust.filter(|t| *t != trusts && followed.as_ref() != Some(t));
             let wanted = ordered.unwrap_or(role);
             self.parts.view.send_modify(|view| {
                 view.role = role;
@@ -235,13 +249,19 @@ impl Keeper {
                 kept.end().await;
                 self.remove_manager().await;
             }
-            let due = wanted != role || clock::wall() >= renewal(self.member.node, from, to);
+            let due = wanted != role
+                || other_trust.is_some()
+                || clock::wall() >= renewal(self.member.node, from, to);
             let paused = renew_after.is_some_and(|at| at > tokio::time::Instant::now());
             if due && !paused {
                 renew_after = match self.renew().await {
-                    Ok(()) => None,
+                    Ok(()) => {
+                        followed = other_trust.clone();
+                        None
+                    }
                     Err(error) => {
-                        let pause = if wanted == role { RENEW_AGAIN } else { ROLE_AGAIN };
+                        let waited_for = wanted != role || other_trust.is_some();
+                        let pause = if waited_for { ROLE_AGAIN } else { RENEW_AGAIN };
                         tracing::warn!(%error, "cannot renew the certificate");
                         Some(tokio::time::Instant::now() + pause)
                     }
@@ -299,7 +319,10 @@ impl Keeper {
         managers.dedup();
         let renewed = entry::renew(&self.parts, &identity, &managers).await?;
         tracing::info!(role = renewed.role.name(), "the certificate was renewed");
+        let trust = renewed.trust.clone();
         self.identity.send_replace(Arc::new(renewed));
+        // Said only now that it is used.
+        self.description.send_modify(|description| description.trust = Some(trust));
         Ok(())
     }
 
@@ -309,6 +332,7 @@ impl Keeper {
         let host = address::host_of(&self.member.advertise);
         let mut description = crate::engine::describe(&info, &address::hostname(), host);
         description.capabilities.clone_from(&self.description.borrow().capabilities);
+        description.trust = Some(self.identity.borrow().trust.clone());
         self.description.send_if_modified(|current| {
             let changed = *current != description;
             *current = description;

@@ -1,12 +1,14 @@
 //! Who this host is: its certificate and key, the root that it trusts, and the TLS settings made of them.
 //!
 //! Files, below the data directory's `certificates/`, each readable by root only: `node.crt`, `node.key`,
-//! `ca.crt`. The orchestrator of the same host uses the same files.
+//! `ca.crt`. The orchestrator of the same host uses the same files. All three are replaced together: the new
+//! ones are on disk as `next.json` before the first is touched, and whoever reads first completes that.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::object::NodeTrust;
 use model::spec::Role;
 use model::wire::join::digest_text;
 use model::{ClusterId, NodeId, Timestamp};
@@ -17,6 +19,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -42,8 +45,21 @@ pub struct Identity {
     pub role: Role,
     pub valid_from: Timestamp,
     pub valid_to: Timestamp,
+    /// Of which authority the certificate is, and whom this host trusts.
+    pub trust: NodeTrust,
     client: Arc<ClientConfig>,
 }
+
+/// What follows the three files, while they are replaced.
+#[derive(Serialize, Deserialize)]
+struct Next {
+    cert: String,
+    key: String,
+    ca: String,
+}
+
+/// Its name.
+const NEXT: &str = "next.json";
 
 /// The three files.
 #[derive(Clone, Debug)]
@@ -67,6 +83,12 @@ impl Certs {
     /// # Errors
     /// As [`IdentityError`] says.
     pub fn load(&self) -> Result<Identity, IdentityError> {
+        let path = self.directory.join(NEXT);
+        let read = |source| IdentityError::Read { path: path.display().to_string(), source };
+        if let Some(bytes) = disk::read(&path).map_err(read)? {
+            let next: Next = serde_json::from_slice(&bytes).map_err(|e| read(e.into()))?;
+            self.replace(&next).map_err(read)?;
+        }
         let read = |name: &str| {
             let path = self.directory.join(name);
             std::fs::read_to_string(&path)
@@ -75,58 +97,78 @@ impl Certs {
         Identity::new(&read("node.crt")?, &read("node.key")?, &read("ca.crt")?)
     }
 
-    /// Replaces the files; the certificate last, so that a crash between them is noticed by the key.
+    /// Replaces the files, all or none of them.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn save(&self, cert_pem: &str, key_pem: &str, ca_pem: &str) -> io::Result<()> {
-        for (name, text) in [("ca.crt", ca_pem), ("node.key", key_pem), ("node.crt", cert_pem)] {
+        let [cert, key, ca] = [cert_pem, key_pem, ca_pem].map(str::to_owned);
+        let next = Next { cert, key, ca };
+        let bytes = serde_json::to_vec(&next).map_err(io::Error::from)?;
+        disk::write(&self.directory.join(NEXT), &bytes, Care::Durable)?;
+        self.replace(&next)
+    }
+
+    /// The certificate last: the orchestrator looks at the files again when it changes.
+    fn replace(&self, next: &Next) -> io::Result<()> {
+        for (name, text) in
+            [("ca.crt", &next.ca), ("node.key", &next.key), ("node.crt", &next.cert)]
+        {
             disk::write(&self.directory.join(name), text.as_bytes(), Care::Durable)?;
         }
-        Ok(())
+        disk::remove(&self.directory.join(NEXT))
     }
 
     /// # Errors
     /// Those of the file system.
     pub fn remove(&self) -> io::Result<()> {
-        ["node.crt", "node.key", "ca.crt"]
+        [NEXT, "node.crt", "node.key", "ca.crt"]
             .into_iter()
             .try_for_each(|name| disk::remove(&self.directory.join(name)))
     }
 }
 
 impl Identity {
-    /// From the texts of certificate, key and root.
+    /// From the texts of the certificate and what goes along with it, the key, and the roots.
     ///
     /// # Errors
     /// [`IdentityError::Invalid`] when one does not read or they do not belong together.
     pub fn new(cert_pem: &str, key_pem: &str, ca_pem: &str) -> Result<Identity, IdentityError> {
         let invalid = |what, why: String| IdentityError::Invalid { what, why };
-        let certificate = |pem: &str, what| {
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| invalid(what, e.to_string()))
+        let certificates = |pem: &str, what| {
+            let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+            match all {
+                Ok(all) if all.is_empty() => Err(invalid(what, "there is none".to_owned())),
+                Ok(all) => Ok(all),
+                Err(e) => Err(invalid(what, e.to_string())),
+            }
         };
-        let cert = certificate(cert_pem, "the node's certificate")?;
-        let ca = certificate(ca_pem, "the cluster's root certificate")?;
+        let certs = certificates(cert_pem, "the node's certificate")?;
+        let cas = certificates(ca_pem, "the cluster's root certificate")?;
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
             .map_err(|e| invalid("the node's key", e.to_string()))?;
         let mut roots = RootCertStore::empty();
-        roots
-            .add(ca.clone())
-            .map_err(|e| invalid("the cluster's root certificate", e.to_string()))?;
+        for ca in &cas {
+            roots
+                .add(ca.clone())
+                .map_err(|e| invalid("the cluster's root certificate", e.to_string()))?;
+        }
+        let trust = trust_of(&certs, &cas);
+        let read = subject(&certs[0]).map_err(|why| invalid("the node's certificate", why))?;
         let mut client = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|e| invalid("the TLS library", e.to_string()))?
             .with_root_certificates(roots)
-            .with_client_auth_cert(vec![cert.clone(), ca], key)
+            .with_client_auth_cert(certs.into_iter().chain(cas).collect(), key)
             .map_err(|e| invalid("the node's certificate or key", e.to_string()))?;
         client.alpn_protocols = vec![b"h2".to_vec()];
-        let read = subject(&cert).map_err(|why| invalid("the node's certificate", why))?;
         Ok(Identity {
             node: read.0,
             role: read.1,
             cluster: read.2,
             valid_from: read.3,
             valid_to: read.4,
+            trust,
             client: Arc::new(client),
         })
     }
@@ -146,6 +188,28 @@ impl std::fmt::Debug for Identity {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// Which authority the first certificate is of, found among those that go along with it and the roots
+/// by its name and by the signature (nobody's is empty); and the digests of the roots.
+fn trust_of(chain: &[CertificateDer<'_>], roots: &[CertificateDer<'_>]) -> NodeTrust {
+    let leaf = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
+    let issuer = leaf.and_then(|(_, leaf)| {
+        chain.iter().skip(1).chain(roots).find_map(|der| {
+            let (_, issuer) = X509Certificate::from_der(der).ok()?;
+            let (name, key) = (issuer.subject(), issuer.public_key());
+            if name.as_raw() != leaf.issuer().as_raw() || leaf.verify_signature(Some(key)).is_err()
+            {
+                return None;
+            }
+            let mut hash = Sha256::new();
+            hash.update(name.as_raw());
+            hash.update(key.raw);
+            Some(digest_text(&hash.finalize().into()))
+        })
+    });
+    let digest = |root: &CertificateDer<'_>| digest_text(&Sha256::digest(root).into());
+    NodeTrust { issuer: issuer.unwrap_or_default(), roots: roots.iter().map(digest).collect() }
 }
 
 type Subject = (NodeId, Role, ClusterId, Timestamp, Timestamp);
@@ -231,7 +295,8 @@ impl ServerCertVerifier for Fingerprint {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
                 .build()
                 .map_err(|e| rustls::Error::General(e.to_string()))?;
-        verifier.verify_server_cert(end_entity, &[], name, ocsp, now)
+        // During a rotation of the authority a manager's certificate leads to it by another.
+        verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
     }
 
     fn verify_tls12_signature(
@@ -256,5 +321,66 @@ impl ServerCertVerifier for Fingerprint {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, DnType, IsCa, Issuer};
+
+    use super::*;
+
+    /// A root and a worker's certificate of it: certificate, key, root.
+    fn files() -> [String; 3] {
+        let key = || KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root_key = key();
+        let root = params.self_signed(&root_key).expect("signed");
+        let issuer = Issuer::from_ca_cert_der(root.der(), root_key).expect("its own");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let id = NodeId(model::Id(1)).to_string();
+        params.distinguished_name.push(DnType::CommonName, id.clone());
+        params.distinguished_name.push(DnType::OrganizationalUnitName, "swarm-worker");
+        params.distinguished_name.push(DnType::OrganizationName, id);
+        let key = key();
+        let cert = params.signed_by(&key, &issuer).expect("signed");
+        [cert.pem(), key.serialize_pem(), root.pem()]
+    }
+
+    #[test]
+    fn an_identity_is_replaced_whole_even_by_a_crash() {
+        let home = tempfile::tempdir().expect("a directory");
+        let certs = Certs::below(home.path());
+        let [cert, key, ca] = files();
+        certs.save(&cert, &key, &ca).expect("saved");
+        let old = certs.load().expect("whole").trust;
+        let [cert, key, ca] = files();
+        let next = Next { cert, key: key.clone(), ca: ca.clone() };
+        // Everything that is written before the last file, and no more.
+        let bytes = serde_json::to_vec(&next).expect("JSON");
+        disk::write(&certs.directory.join(NEXT), &bytes, Care::Durable).expect("written");
+        for (name, text) in [("ca.crt", &ca), ("node.key", &key)] {
+            disk::write(&certs.directory.join(name), text.as_bytes(), Care::Quick)
+                .expect("written");
+        }
+        let new = certs.load().expect("whole").trust;
+        assert_ne!(new, old);
+        assert!(!new.issuer.is_empty());
+        assert!(!certs.directory.join(NEXT).exists());
+        assert_eq!(certs.load().expect("whole").trust, new);
+    }
+
+    #[test]
+    fn a_host_that_trusts_two_roots_says_whose_certificate_it_has() {
+        let ([cert, key, own], [_, _, other]) = (files(), files());
+        let alone = Identity::new(&cert, &key, &own).expect("whole").trust;
+        let both = Identity::new(&cert, &key, &format!("{other}{own}")).expect("whole").trust;
+        assert_eq!(both.issuer, alone.issuer);
+        assert_eq!(both.roots.len(), 2);
+        assert!(both.roots.is_superset(&alone.roots));
+        let strange = Identity::new(&cert, &key, &other).expect("whole").trust;
+        assert_eq!(strange.issuer, "");
     }
 }

@@ -81,11 +81,6 @@ pub struct TokenArgs {
     quiet: bool,
 }
 
-/// `swarmctl ca`
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  swarmctl ca | openssl x509 -noout -enddate")]
-pub struct CaArgs {}
-
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Availability {
     #[default]
@@ -217,25 +212,6 @@ pub async fn token(client: &Client, args: &TokenArgs) -> anyhow::Result<ExitCode
         print_join(client, args.role).await?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Prints the cluster's root certificate.
-///
-/// # Errors
-/// Those of the call.
-pub async fn ca(client: &Client, _: &CaArgs) -> anyhow::Result<()> {
-    #[derive(Deserialize)]
-    struct Swarm {
-        #[serde(rename = "TLSInfo")]
-        tls: Tls,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Tls {
-        trust_root: String,
-    }
-    let swarm: Swarm = client.get("/swarm").await?;
-    crate::output::print(&swarm.tls.trust_root)
 }
 
 async fn print_join(client: &Client, role: Role) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What each command asks the API and how its answer is shown.
 
 pub mod backup;
+pub mod ca;
 pub mod cluster;
 pub mod common;
 pub mod completion;

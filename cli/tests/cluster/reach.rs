@@ -14,6 +14,7 @@ use futures_util::StreamExt as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use orchestrator::api::Cluster as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -131,6 +132,43 @@ async fn the_clusters_root_certificate_is_printed() {
     let world = World::stopped(0);
     let shown = world.ok("ca").await;
     assert!(shown.starts_with("-----BEGIN CERTIFICATE-----\n"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authority_is_rotated_and_every_node_waited_for() {
+    let world = World::start(2);
+    let before = world.ok("ca").await;
+    let done = world.run("ca --rotate").await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out, world.ok("ca").await);
+    assert_ne!(done.out, before);
+    // To one that is given: the first, taken from the cluster itself.
+    world.write("root.pem", &before);
+    world.write("root.key", "nothing");
+    let done = world.run("ca --rotate --ca-cert root.pem --ca-key root.key").await;
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("not a private key in PEM form"), "{}", done.err);
+    for line in ["ca --ca-cert root.pem", "ca --detach", "ca --rotate --ca-key root.key"] {
+        assert_eq!(world.run(line).await.code, 2, "{line}");
+    }
+    let done = world.run("ca --rotate --ca-cert nope.pem --ca-key root.key").await;
+    assert!(done.code != 0 && done.err.contains("nope.pem"), "{}", done.err);
+    // Nobody waits when nobody is asked to; else for every node.
+    let away = world.cluster.state().nodes().last().expect("a node").id;
+    world.cluster.unreachable.lock().expect("no panic").push(away);
+    let done = world.run("ca --rotate --detach").await;
+    assert_eq!((done.code, &*done.out), (0, ""), "{}", done.err);
+    assert_eq!(world.get("/swarm").await["RootRotationInProgress"], true);
+    let back = async {
+        while world.get("/swarm").await["Spec"]["CAConfig"]["ForceRotate"] != 3 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.get("/swarm").await["RootRotationInProgress"], true);
+        world.cluster.unreachable.lock().expect("no panic").clear();
+    };
+    let (done, ()) = tokio::join!(world.run("ca --rotate"), back);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(world.get("/swarm").await["RootRotationInProgress"], false);
 }
 
 /// A frame of the log of a task.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Meta;
+use super::{Meta, NodeTrust};
 use crate::NodeId;
 use crate::spec::{Labels, NodeSpec, Platform, Resources};
 use crate::time::Timestamp;
@@ -19,6 +19,10 @@ pub struct Node {
     pub status: NodeStatus,
     /// Where its manager listens, `host:port`; present once it has been asked to be a manager.
     pub manager_address: Option<String>,
+    /// What its manager has said of the certificate that it uses, which may be older than the
+    /// agent's for a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager_trust: Option<NodeTrust>,
 }
 
 /// What an agent says of its host.
@@ -35,6 +39,9 @@ pub struct NodeDescription {
     /// What its kernel and engine can do, probed at start: `vxlan`, `nft`, `tproxy` …
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// Of which authority its certificate is; agents before the first rotations do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<NodeTrust>,
 }
 
 /// The engine of a host.

@@ -67,7 +67,7 @@ pub const DEFAULT_HEARTBEAT: crate::Millis = crate::Millis(500);
 pub const HEARTBEAT_LIMIT: u64 = 4;
 
 /// How the cluster's CA works.
-#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct CaConfig {
     /// Nanoseconds that a node's certificate is valid; 0 means 90 days.
@@ -75,8 +75,32 @@ pub struct CaConfig {
     pub node_cert_expiry: i64,
     #[serde(skip_serializing_if = "super::is_zero")]
     pub force_rotate: u64,
+    /// The certificate, PEM, of the authority that is to follow the present one. Never shown.
+    #[serde(
+        rename = "SigningCACert",
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub signing_ca_cert: String,
+    /// Its key, PEM. Never shown.
+    #[serde(
+        rename = "SigningCAKey",
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub signing_ca_key: String,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl std::fmt::Debug for CaConfig {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CaConfig")
+            .field("node_cert_expiry", &self.node_cert_expiry)
+            .field("force_rotate", &self.force_rotate)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Defaults of tasks.

@@ -118,6 +118,9 @@ pub struct RenewRequest {
 }
 
 /// A node's certificate with the CA's, PEM.
+///
+/// While the authority is rotated the certificate is followed by one that ties it to the authority
+/// before, and both authorities' are given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     pub cert_pem: String,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::Desired;
-use crate::object::{Attachment, Revision, Slot, Subnet};
+use crate::object::{Attachment, NodeTrust, Revision, Slot, Subnet};
 use crate::spec::{Availability, Labels, PortConfig, Role, TaskSpec};
 use crate::time::Timestamp;
 use crate::{ClusterId, ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
@@ -67,6 +67,9 @@ pub struct ClusterOrder {
     pub data_path_port: u16,
     /// Authenticates ingress relays between agents.
     pub relay_key: String,
+    /// What the host's certificate and trust must be like: one that is not so renews at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<NodeTrust>,
 }
 
 impl std::fmt::Debug for ClusterOrder {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use model::api::StackRequest;
 use model::lifecycle::Desired;
 use model::object::{
-    CaMaterial, JoinSecrets, NodeDescription, NodeState, Restarts, Revision, Rollout, Slot,
-    TemplateVersion, Version,
+    CaMaterial, JoinSecrets, NodeDescription, NodeState, NodeTrust, Restarts, Revision, Rollout,
+    RootRotation, Slot, TemplateVersion, Version,
 };
 use model::reason::Reason;
 use model::spec::{
@@ -58,6 +58,12 @@ pub enum Command {
         node: NodeId,
         state: NodeState,
         message: String,
+    },
+
+    /// Which certificate the process of a node's manager uses.
+    ManagerTrust {
+        node: NodeId,
+        trust: Box<NodeTrust>,
     },
 
     // ---- of clients
@@ -120,6 +126,9 @@ pub enum Command {
         /// Drawn whenever the spec says that managers are locked.
         #[serde(default)]
         unlock_key: Option<NewUnlockKey>,
+        /// What becomes of the certificate authority, drawn whenever the spec asks for another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<Box<RootChange>>,
     },
     /// Has these tasks, as far as they run, replaced by others, which are placed anew.
     MoveTasks {
@@ -150,6 +159,11 @@ pub enum Command {
     },
 
     // ---- of the planner
+    /// Ends the rotation of the authority; refused while a node has not followed.
+    FinishRotation {
+        /// What the rotation was to reach.
+        wanted: Box<NodeTrust>,
+    },
     /// A new task for a slot, placed at once when `node` is given.
     CreateTask(Box<CreateTask>),
     /// Gives a waiting task its node and addresses.
@@ -207,6 +221,32 @@ impl Command {
             rotate_worker_token: None,
             rotate_manager_token: None,
             unlock_key: None,
+            root: None,
+        }
+    }
+}
+
+/// What becomes of the certificate authority.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootChange {
+    /// Another is to follow; it takes the place of a rotation that runs.
+    Rotate(Box<RootRotation>),
+    /// The present one stays: a rotation that runs is taken back.
+    Keep {
+        /// What nodes say once they are of the present one alone.
+        present: NodeTrust,
+    },
+}
+
+impl std::fmt::Debug for RootChange {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RootChange::Rotate(rotation) => {
+                f.debug_tuple("Rotate").field(&rotation.wanted).finish()
+            }
+            RootChange::Keep { present } => f.debug_tuple("Keep").field(present).finish(),
         }
     }
 }

@@ -185,6 +185,22 @@ impl World {
         self.told.insert(node, self.projector.open(&self.state, node).clone());
     }
 
+    /// The orders that the node has.
+    pub(crate) fn told(&self, name: &str) -> &Orders {
+        &self.told[&self.node(name)]
+    }
+
+    /// Another manager leads: nothing is remembered but the state.
+    pub(crate) fn change_leader(&mut self) {
+        self.live = Live::since(self.now);
+        self.agenda = Agenda::default();
+        self.agenda.everything(&self.state);
+        self.projector = Projector::new(1);
+        for (node, told) in &mut self.told {
+            *told = self.projector.open(&self.state, *node).clone();
+        }
+    }
+
     /// Containers of this image end with `code` at once, on every node.
     pub(crate) fn break_image(&mut self, image: &str, code: i64) {
         for agent in self.agents.values_mut() {

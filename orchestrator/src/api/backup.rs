@@ -284,6 +284,8 @@ fn settings(trial: &mut Trial, backup: &Backup) {
         trial.warnings.push(format!("managers were locked by a key and are not any more: {how}"));
     }
     spec.encryption_config = cluster.spec.encryption_config.clone();
+    // How often the other cluster's authority was rotated says nothing of this one's.
+    spec.ca_config.force_rotate = cluster.spec.ca_config.force_rotate;
     if cluster.spec != spec {
         let command = Command::update_cluster(cluster.meta.version, spec);
         trial.try_one(StackAction::Update, Kind::Cluster, &backup.spec.name, command);

@@ -46,7 +46,6 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{any, get, post};
-use model::api::TlsInfo;
 use orchestrator_core::command::{Batch, Command, Response};
 use orchestrator_core::state::State;
 
@@ -65,7 +64,7 @@ struct Inner {
     /// Feeds the journal.
     feeder: tokio::task::JoinHandle<()>,
     /// What was read of the CA's certificate, by its text: reading it costs more than a request.
-    tls_info: Mutex<(String, TlsInfo)>,
+    authorities: Mutex<Arc<render::Authorities>>,
 }
 
 impl Drop for Inner {
@@ -79,7 +78,7 @@ impl Api {
     #[must_use]
     pub fn new(cluster: Arc<dyn Cluster>) -> Api {
         let (journal, feeder) = Journal::follow(&cluster);
-        Api(Arc::new(Inner { cluster, journal, feeder, tls_info: Mutex::default() }))
+        Api(Arc::new(Inner { cluster, journal, feeder, authorities: Mutex::default() }))
     }
 
     /// Every path. To be mounted anywhere; on TCP only behind authentication.
@@ -166,15 +165,15 @@ impl Api {
         }
     }
 
-    /// Whom the cluster's nodes trust.
-    fn tls_info(&self, state: &State) -> TlsInfo {
-        let Some(cluster) = state.cluster() else { return TlsInfo::default() };
-        let pem = &cluster.ca.cert_pem;
-        let mut known = self.0.tls_info.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if known.0 != *pem {
-            *known = (pem.clone(), render::tls_info(pem));
+    /// Whom the cluster's nodes trust, read again when it changes.
+    fn authorities(&self, state: &State) -> Arc<render::Authorities> {
+        let Some(cluster) = state.cluster() else { return Arc::default() };
+        let mut known =
+            self.0.authorities.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !known.are_of(cluster) {
+            *known = Arc::new(render::Authorities::of(cluster));
         }
-        known.1.clone()
+        known.clone()
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) async fn list(State(api): State<Api>, params: Params) -> Result<Respo
     filters.only("role", &["manager", "worker"])?;
     filters.only("membership", &["accepted", "pending"])?;
     let state = api.read().await?;
-    let (members, tls_info) = (api.0.cluster.members(), api.tls_info(&state));
+    let (members, authorities) = (api.0.cluster.members(), api.authorities(&state));
     let nodes = state.nodes().filter(|node| wanted(node, &filters));
-    let nodes = nodes.map(|node| render::node(node, &members, &tls_info));
+    let nodes = nodes.map(|node| render::node(node, &members, &authorities));
     page::list(&params, nodes, |shown| &shown.id)
 }
 
@@ -42,7 +42,8 @@ pub(super) async fn inspect(
 ) -> Result<Response, ApiError> {
     let state = api.read().await?;
     let node = lookup::node(&state, &id)?;
-    Ok(json(StatusCode::OK, &render::node(node, &api.0.cluster.members(), &api.tls_info(&state))))
+    let (members, authorities) = (api.0.cluster.members(), api.authorities(&state));
+    Ok(json(StatusCode::OK, &render::node(node, &members, &authorities)))
 }
 
 pub(super) async fn update(

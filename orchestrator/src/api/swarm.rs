@@ -1,18 +1,21 @@
 //! `/swarm`: the cluster itself. Entering and leaving is the agent's, which owns the host.
 
+use std::error::Error as _;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::api::{Peer, SwarmInfo, UnlockKey};
 use model::object::Cluster;
 use model::spec::{ClusterSpec, Role};
-use orchestrator_core::command::{Command, NewUnlockKey};
-use orchestrator_core::state;
+use orchestrator_core::command::{Command, NewUnlockKey, Refusal, RootChange};
+use orchestrator_core::{check, state};
 
 use super::error::{ApiError, json};
 use super::request::{Body, Params};
 use super::{Api, render};
-use crate::lock;
+use crate::log::clock;
+use crate::{ca, lock};
 
 fn cluster(state: &state::State) -> Result<&Cluster, ApiError> {
     let none = || ApiError::unavailable("the cluster is being set up; try again in a moment");
@@ -21,13 +24,13 @@ fn cluster(state: &state::State) -> Result<&Cluster, ApiError> {
 
 pub(super) async fn inspect(State(api): State<Api>) -> Result<Response, ApiError> {
     let state = api.read().await?;
-    Ok(json(StatusCode::OK, &render::swarm(cluster(&state)?, api.tls_info(&state))))
+    Ok(json(StatusCode::OK, &render::swarm(cluster(&state)?, &api.authorities(&state))))
 }
 
 pub(super) async fn update(
     State(api): State<Api>,
     params: Params,
-    Body(spec): Body<ClusterSpec>,
+    Body(mut spec): Body<ClusterSpec>,
 ) -> Result<Response, ApiError> {
     let version = params.version("swarm")?;
     let locked = spec.encryption_config.auto_lock_managers;
@@ -38,6 +41,17 @@ pub(super) async fn update(
     }
     let no_numbers = |e| ApiError::unavailable(format!("the host gives no random numbers: {e}"));
     let key = locked.then(lock::new_key).transpose().map_err(no_numbers)?;
+    // The key goes nowhere but into the rotation.
+    let given = (
+        std::mem::take(&mut spec.ca_config.signing_ca_cert),
+        std::mem::take(&mut spec.ca_config.signing_ca_key),
+    );
+    let state = api.read().await?;
+    let root = match cluster(&state)? {
+        current if current.meta.version == version => root_change(current, &spec, given)?,
+        // Refused when it is applied: the object has been written since.
+        _ => None,
+    };
     let rotate = |name: &str| params.flag(name).then(new_secret).transpose();
     let command = Command::UpdateCluster {
         version,
@@ -45,9 +59,51 @@ pub(super) async fn update(
         rotate_worker_token: rotate("rotateWorkerToken")?,
         rotate_manager_token: rotate("rotateManagerToken")?,
         unlock_key: key.map(|key| NewUnlockKey { key, rotate: rotate_key }),
+        root: root.map(Box::new),
     };
     api.propose(command).await?;
     Ok(StatusCode::OK.into_response())
+}
+
+/// What becomes of the certificate authority: a certificate and a key may be given, or the spec asks
+/// for another.
+fn root_change(
+    current: &Cluster,
+    spec: &ClusterSpec,
+    (given, key): (String, String),
+) -> Result<Option<RootChange>, ApiError> {
+    let now = clock();
+    let broken = |e: ca::CaError| {
+        let why = e.source().map_or_else(String::new, |why| format!(": {why}"));
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{e}{why}"))
+    };
+    let next = if !(given.is_empty() && key.is_empty()) {
+        ca::given(&given, &key, now).map_err(|mut problems| {
+            // Those of the rest of the spec as well: all at once.
+            match check::cluster(spec, Some(&current.spec)) {
+                Err(Refusal::Invalid { problems: others }) => problems.extend(others),
+                Err(refusal) => return ApiError::from(refusal),
+                Ok(()) => {}
+            }
+            ApiError::from(Refusal::Invalid { problems })
+        })?
+    } else if spec.ca_config.force_rotate > current.spec.ca_config.force_rotate {
+        ca::new_root(now).map_err(broken)?
+    } else {
+        return Ok(None);
+    };
+    if next.cert_pem == current.ca.cert_pem {
+        let present = ca::trust_in(&current.ca.cert_pem).map_err(broken)?;
+        return Ok(Some(RootChange::Keep { present }));
+    }
+    match &current.rotation {
+        // On the way there already.
+        Some(rotation) if rotation.ca.cert_pem == next.cert_pem => Ok(None),
+        Some(_) | None => {
+            let rotation = ca::rotation(&current.ca, next).map_err(broken)?;
+            Ok(Some(RootChange::Rotate(Box::new(rotation))))
+        }
+    }
 }
 
 /// The secret part of a token: 128 random bits as 25 base-36 digits.
@@ -107,7 +163,7 @@ pub(super) async fn info(State(api): State<Api>) -> Response {
             nodes: u64::try_from(state.nodes().len()).unwrap_or(u64::MAX),
             managers: u64::try_from(remote_managers.len()).unwrap_or(u64::MAX),
             remote_managers: Some(remote_managers),
-            cluster: state.cluster().map(|c| render::cluster_info(c, api.tls_info(&state))),
+            cluster: state.cluster().map(|c| render::cluster_info(c, &api.authorities(&state))),
             warnings,
         },
     )

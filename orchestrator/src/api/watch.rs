@@ -217,19 +217,19 @@ fn render(
     detail: Detail,
 ) -> Vec<Rendered> {
     let mut view = TaskView::new(state, States::Exact).in_detail(detail);
-    let mut tls_info = None;
+    let mut authorities = None;
     let mut rendered = Vec::with_capacity(touched.len());
     for Touched { object, kind } in touched {
         let (id, shown) = match object {
             ObjectRef::Cluster => {
                 let cluster = state.cluster();
-                let info = cluster.map(|c| render::cluster_info(c, api.tls_info(state)));
+                let info = cluster.map(|c| render::cluster_info(c, &api.authorities(state)));
                 (cluster.map(|c| c.id.to_string()).unwrap_or_default(), text(info.as_ref()))
             }
             ObjectRef::Node(id) => {
-                let tls_info = tls_info.get_or_insert_with(|| api.tls_info(state));
+                let authorities = authorities.get_or_insert_with(|| api.authorities(state));
                 let members = api.0.cluster.members();
-                let node = state.node(*id).map(|n| render::node(n, &members, tls_info));
+                let node = state.node(*id).map(|n| render::node(n, &members, authorities));
                 let node = node.map(|node| render::node_in(detail, node));
                 (id.to_string(), text(node.as_ref()))
             }

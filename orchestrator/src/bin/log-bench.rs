@@ -125,7 +125,7 @@ async fn manager(authority: &Authority, number: u128, folder: &Path) -> anyhow::
     let (key, request) = new_request()?;
     let subject = Subject { node, role: Role::Manager, cluster: ClusterId(Id(1)) };
     let cert = authority.sign(&request, subject, now(), NODE_LIFETIME)?;
-    let identity = Arc::new(Identity::new(&cert, &key, authority.cert_pem())?);
+    let identity = Arc::new(Identity::new(&cert, &key, authority.roots_pem())?);
     let identity = watch::Sender::new(identity).subscribe();
     let server = Server::bind("127.0.0.1:0".parse()?).await?;
     let address = server.local_addr()?.to_string();

@@ -4,11 +4,12 @@
 //! node's certificate says who it is and what it may do, in SwarmKit's form: subject `CN` = node
 //! id, `OU` = role, `O` = cluster id. Nothing here reads a clock: times come in.
 
+mod root;
 mod token;
 
 use std::time::Duration;
 
-use model::object::CaMaterial;
+use model::object::{CaMaterial, Cluster};
 use model::spec::Role;
 use model::wire::join::digest_text;
 use model::wire::start::MANAGER_NAME;
@@ -24,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::log::seal::random;
 
+pub use self::root::{given, rotation, trust_in, trust_of};
 pub use self::token::{TokenError, check_token, join_token, new_secret, new_secrets};
 
 /// How long the root is valid. It cannot be renewed without every host's consent, only rotated.
@@ -62,7 +64,9 @@ pub struct Subject {
 /// Signs for the cluster.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    cert_pem: String,
+    /// What goes along with every certificate.
+    cross_pem: String,
+    roots_pem: String,
     digest: String,
 }
 
@@ -75,7 +79,8 @@ pub fn new_root(now: Timestamp) -> Result<CaMaterial, CaError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, ROOT_NAME);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // One authority between it and a node: that which follows it in a rotation.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
         KeyUsagePurpose::CrlSign,
@@ -127,13 +132,31 @@ impl Authority {
             .map_err(|_| CaError::Authority(rcgen::Error::CouldNotParseCertificate))?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(CaError::Authority)?;
         let digest = digest_of(&certificate);
-        Ok(Authority { issuer, cert_pem: root.cert_pem.clone(), digest })
+        let (cross_pem, roots_pem) = (String::new(), root.cert_pem.clone());
+        Ok(Authority { issuer, cross_pem, roots_pem, digest })
     }
 
-    /// The root certificate.
+    /// That which signs for the cluster now: while the authority is rotated, the one that follows.
+    /// Join tokens go on naming the present one.
+    ///
+    /// # Errors
+    /// When certificate or key do not read.
+    pub fn of(cluster: &Cluster) -> Result<Authority, CaError> {
+        let present = Authority::new(&cluster.ca)?;
+        let Some(rotation) = &cluster.rotation else { return Ok(present) };
+        let next = Authority::new(&rotation.ca)?;
+        Ok(Authority {
+            issuer: next.issuer,
+            cross_pem: rotation.cross_cert_pem.clone(),
+            roots_pem: present.roots_pem + &next.roots_pem,
+            digest: present.digest,
+        })
+    }
+
+    /// The root certificates that nodes trust.
     #[must_use]
-    pub fn cert_pem(&self) -> &str {
-        &self.cert_pem
+    pub fn roots_pem(&self) -> &str {
+        &self.roots_pem
     }
 
     /// The root's digest, as join tokens carry it.
@@ -142,7 +165,8 @@ impl Authority {
         &self.digest
     }
 
-    /// A certificate for the key in `csr_pem`, saying `subject` and valid for `lifetime`.
+    /// A certificate for the key in `csr_pem`, saying `subject` and valid for `lifetime`; behind it
+    /// what ties it to the authority before, during a rotation.
     ///
     /// Of the request only the key is used, after its signature has been verified.
     ///
@@ -174,7 +198,7 @@ impl Authority {
         params.not_after = date_time_ymd(1970, 1, 1) + since_1970(now + lifetime);
         let signed =
             params.signed_by(&request.public_key, &self.issuer).map_err(CaError::Authority)?;
-        Ok(signed.pem())
+        Ok(signed.pem() + &self.cross_pem)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole managers on loopback: a cluster started, hosts let in, certificates renewed.
 
 mod locked;
+mod rotated;
 mod watching;
 
 use std::net::SocketAddr;
@@ -128,7 +129,12 @@ impl Running {
 
     /// As this host: any certificate will do for asking to join.
     fn pool(&self) -> Arc<Pool> {
-        pool(Identity::load(&paths(self.folder.path())).expect("its identity"))
+        pool(self.identity())
+    }
+
+    /// By its files.
+    fn identity(&self) -> Identity {
+        Identity::load(&paths(self.folder.path())).expect("its identity")
     }
 }
 

@@ -1,4 +1,5 @@
-//! How hosts get in, and how they keep their certificates: `POST /join`, `POST /renew`.
+//! How hosts get in, and how they keep their certificates: `POST /join`, `POST /renew`; and how
+//! managers say which one they use, `POST /trust`.
 //!
 //! `/join` is the only path that is open to anybody. Its token is judged before anything else is
 //! done with the request; a manager that does not lead hands the request to the leader.
@@ -13,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use http_body_util::BodyExt as _;
-use model::object::Cluster;
+use model::object::{Cluster, NodeTrust};
 use model::spec::Role;
 use model::wire::join::{Certificate, JoinReply, JoinRequest, RenewRequest};
 use model::{Millis, NodeId};
@@ -22,7 +23,7 @@ use orchestrator_core::command::{Batch, Command, Entry, JoinNode, Response as Ou
 use tokio::time::timeout;
 
 use super::client::{CallError, Lane, Pool, Target};
-use super::peer::{Admission, Peer, Refusal, for_nodes};
+use super::peer::{Admission, ManagerPeer, Peer, Refusal, for_managers, for_nodes};
 use crate::ca::{
     Authority, CaError, NODE_LIFETIME, Subject, TokenError, check_request, check_token,
 };
@@ -95,13 +96,15 @@ impl Entrance {
         Entrance { log, pool }
     }
 
-    /// `/join` for anybody, `/renew` for nodes.
+    /// `/join` for anybody, `/renew` for nodes, `/trust` for managers.
     pub fn routes(&self) -> Router {
+        let trust = Router::new().route("/trust", post(trust)).with_state(self.clone());
         let renew = Router::new().route("/renew", post(renew)).with_state(self.clone());
         Router::new()
             .route("/join", post(join))
             .with_state(self.clone())
             .merge(for_nodes(renew, admission(self.log.clone())))
+            .merge(for_managers(trust, admission(self.log.clone())))
             .layer(DefaultBodyLimit::max(MAX_REQUEST))
     }
 }
@@ -129,7 +132,7 @@ async fn join(
 ) -> Result<Response, EntryError> {
     let published = entrance.log.read().await?;
     let cluster = published.state.cluster().ok_or(EntryError::NoCluster)?.clone();
-    let authority = Authority::new(&cluster.ca)?;
+    let authority = Authority::of(&cluster)?;
     let role = check_token(&request.token, authority.digest(), &cluster.tokens)?;
     check_request(&request.csr_pem)?;
     let leadership = entrance.log.leadership();
@@ -154,12 +157,65 @@ async fn renew(
     let published = entrance.log.read().await?;
     let cluster = published.state.cluster().ok_or(EntryError::NoCluster)?;
     let node = published.state.node(peer.node).ok_or(Refusal::Removed)?;
-    let authority = Authority::new(&cluster.ca)?;
+    let authority = Authority::of(cluster)?;
     let role = node.spec.role;
     if role == Role::Worker && entrance.log.members().iter().any(|m| m.node == peer.node) {
         return Err(EntryError::StillManager);
     }
     Ok(Json(certify(&authority, cluster, peer.node, role, &request.csr_pem)?))
+}
+
+async fn trust(
+    Shared(entrance): Shared<Entrance>,
+    ManagerPeer(peer): ManagerPeer,
+    Json(trust): Json<NodeTrust>,
+) -> Result<Json<()>, EntryError> {
+    note_trust(&entrance.log, peer.node, trust).await?;
+    Ok(Json(()))
+}
+
+/// Writes down, on the leader, which certificate a manager uses.
+async fn note_trust(log: &Log<State>, node: NodeId, trust: NodeTrust) -> Result<(), ProposeError> {
+    let commands = vec![Command::ManagerTrust { node, trust: Box::new(trust) }];
+    log.propose(Entry { at: crate::log::clock(), batch: Batch { commands, base: None } }).await?;
+    Ok(())
+}
+
+/// Says, to the leader, which certificate this manager uses, unless the cluster knows.
+///
+/// # Errors
+/// When there is no leader that takes it; say it again later.
+pub async fn tell_trust(
+    log: &Log<State>,
+    pool: &Arc<Pool>,
+    trust: &NodeTrust,
+) -> Result<(), TellError> {
+    let known = log.state();
+    let Some(node) = known.state.node(log.node()) else { return Ok(()) };
+    if node.spec.role == Role::Worker || node.manager_trust.as_ref() == Some(trust) {
+        return Ok(());
+    }
+    match log.leadership().leader {
+        Some(leader) if leader.node != log.node() => {
+            let target =
+                Target { node: Some(leader.node), address: leader.address, lane: Lane::Api };
+            let body = serde_json::to_vec(trust).map_err(|e| CallError::broken(&e))?;
+            let told = timeout(PASS_ON, pool.post(&target, "/trust", Body::from(body))).await;
+            told.unwrap_or(Err(CallError::Timeout { waited: PASS_ON }))?;
+        }
+        Some(_) => note_trust(log, log.node(), trust.clone()).await?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// Why the leader was not told.
+#[derive(Debug, thiserror::Error)]
+pub enum TellError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
 }
 
 impl Entrance {
@@ -226,5 +282,5 @@ fn certify(
     };
     let subject = Subject { node, role, cluster: cluster.id };
     let cert_pem = authority.sign(csr_pem, subject, crate::log::clock(), lifetime)?;
-    Ok(Certificate { cert_pem, ca_pem: authority.cert_pem().to_owned(), role })
+    Ok(Certificate { cert_pem, ca_pem: authority.roots_pem().to_owned(), role })
 }

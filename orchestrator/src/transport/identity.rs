@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::object::NodeTrust;
 use model::{ClusterId, NodeId};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::client::Lane;
-use crate::ca::{Subject, unit_role};
+use crate::ca::{Subject, trust_of, unit_role};
 use crate::log::seal::write_secret;
 
 /// ALPN of connections that carry Raft: HTTP/2 all the same, served on Raft's threads.
@@ -42,6 +43,8 @@ pub enum IdentityError {
 /// Who this host is.
 pub struct Identity {
     pub subject: Subject,
+    /// Of which authority it is, and whom it trusts.
+    pub trust: NodeTrust,
     server: Arc<ServerConfig>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -85,25 +88,35 @@ impl Identity {
         write_secret(&paths.cert, cert.as_bytes())
     }
 
-    /// The identity of these texts: the host's certificate, its key, the root's certificate.
+    /// The identity of these texts: the host's certificate and what goes along with it, its key, the
+    /// certificates of the roots.
     ///
     /// # Errors
     /// [`IdentityError::Invalid`] when one of them does not read or they do not belong together.
     pub fn new(cert_pem: &str, key_pem: &str, ca_pem: &str) -> Result<Identity, IdentityError> {
-        let cert = certificate(cert_pem).map_err(|why| invalid("the certificate", why))?;
-        let ca = certificate(ca_pem).map_err(|why| invalid("the root certificate", why))?;
+        let certs = certificates(cert_pem).map_err(|why| invalid("the certificate", why))?;
+        let cas = certificates(ca_pem).map_err(|why| invalid("the root certificate", why))?;
         let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
             .map_err(|e| invalid("the key", e.to_string()))?;
-        let subject = subject_of(&cert).map_err(|why| invalid("the certificate", why))?;
+        let subject = subject_of(&certs[0]).map_err(|why| invalid("the certificate", why))?;
         let mut roots = RootCertStore::empty();
-        roots.add(ca.clone()).map_err(|e| invalid("the root certificate", e.to_string()))?;
+        for ca in &cas {
+            roots.add(ca.clone()).map_err(|e| invalid("the root certificate", e.to_string()))?;
+        }
         let roots = Arc::new(roots);
-        // The root goes along, so that a host that joins can compare it with its token's digest.
-        let chain = vec![cert, ca];
+        let trust = trust_of(&certs, &cas);
+        // The roots go along, so that a host that joins can compare them with its token's digest.
+        let chain = certs.into_iter().chain(cas).collect::<Vec<_>>();
         let server = server_config(&roots, &chain, &key)
             .map_err(|why| invalid("the certificate or its key", why))?;
         let pems = [cert_pem, key_pem, ca_pem].map(str::to_owned);
-        Ok(Identity { subject, server: Arc::new(server), chain, key, roots, pems })
+        Ok(Identity { subject, trust, server: Arc::new(server), chain, key, roots, pems })
+    }
+
+    /// Whether it is made of the same texts.
+    #[must_use]
+    pub fn is(&self, other: &Identity) -> bool {
+        self.pems == other.pems
     }
 
     /// How this host answers: anybody may connect, but a certificate that is shown must be of this
@@ -152,8 +165,11 @@ fn only<'a>(
     values.next().is_none().then_some(first)
 }
 
-fn certificate(pem: &str) -> Result<CertificateDer<'static>, String> {
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|e| e.to_string())
+/// At least one.
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let all = all.map_err(|e| e.to_string())?;
+    if all.is_empty() { Err("there is none".to_owned()) } else { Ok(all) }
 }
 
 fn invalid(what: &'static str, why: String) -> IdentityError {

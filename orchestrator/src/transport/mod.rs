@@ -12,7 +12,7 @@ mod server;
 mod tests;
 
 pub use self::client::{CallError, Lane, Pool, Target};
-pub use self::entry::{Entrance, admission};
+pub use self::entry::{Entrance, admission, tell_trust};
 pub use self::identity::{Identity, IdentityError, Paths};
 pub use self::peer::{Admission, ManagerPeer, Peer, Refusal, anybody, for_managers, for_nodes};
 pub use self::server::{ServeError, Server};

@@ -50,7 +50,7 @@ fn subject(number: u128, role: Role) -> Subject {
 
 fn identity(authority: &Authority, subject: Subject) -> Arc<Identity> {
     let (cert, key) = certified(authority, subject, clock(), NODE_LIFETIME);
-    Arc::new(Identity::new(&cert, &key, authority.cert_pem()).expect("an identity"))
+    Arc::new(Identity::new(&cert, &key, authority.roots_pem()).expect("an identity"))
 }
 
 /// Ends a port.
@@ -106,7 +106,7 @@ async fn raw(
     path: &str,
 ) -> Result<StatusCode, String> {
     let mut roots = RootCertStore::empty();
-    let der = CertificateDer::from_pem_slice(root.cert_pem().as_bytes()).expect("a certificate");
+    let der = CertificateDer::from_pem_slice(root.roots_pem().as_bytes()).expect("a certificate");
     roots.add(der).expect("a root");
     let builder = ClientConfig::builder().with_root_certificates(roots);
     let mut config = match certificate {

@@ -4,6 +4,7 @@
 mod answers;
 mod backup;
 mod client;
+mod docker_ca;
 mod docker_cli;
 mod docker_list;
 mod front;

@@ -15,8 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use model::lifecycle::{Desired, TaskState};
 use model::object::{
-    CaMaterial, ContainerStatus, EngineDescription, JoinSecrets, NodeDescription, NodeState,
-    Revision,
+    ContainerStatus, EngineDescription, JoinSecrets, NodeDescription, NodeState, Revision,
 };
 use model::spec::{Availability, ClusterSpec, Platform, Resources, Role, TaskSpec};
 use model::wire::session::{StreamHead, StreamRequest, TaskReport};
@@ -75,13 +74,21 @@ pub fn description(hostname: &str, address: &str) -> NodeDescription {
         address: address.to_owned(),
         agent_version: "0.1.0".to_owned(),
         capabilities: Vec::new(),
+        trust: None,
     }
+}
+
+/// The host's clock, by which certificates are judged.
+pub fn wall() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ms = since.expect("after 1970").as_millis();
+    Timestamp(u64::try_from(ms).expect("before the year 500 million"))
 }
 
 impl Memory {
     /// A cluster of one manager, `m1`, and as many workers, `w1` …
     pub fn with_workers(workers: u8) -> Arc<Memory> {
-        let ca = rcgen::generate_simple_self_signed(vec!["swarm-ca".to_owned()]).expect("a CA");
+        let ca = orchestrator::ca::new_root(wall()).expect("a CA");
         let memory = Arc::new(Memory {
             now: AtomicU64::new(START),
             state: Mutex::default(),
@@ -110,7 +117,7 @@ impl Memory {
         memory.apply(vec![Command::Bootstrap(Box::new(Bootstrap {
             seed: SEED,
             spec: serde_json::from_value::<ClusterSpec>(spec).expect("a cluster spec"),
-            ca: CaMaterial { cert_pem: ca.cert.pem(), key_pem: String::new() },
+            ca,
             tokens: JoinSecrets { worker: "w".repeat(25), manager: "m".repeat(25) },
             address_pools: vec!["10.20.0.0/16".to_owned()],
             subnet_size: 24,
@@ -188,11 +195,37 @@ impl Memory {
         for batch in batches {
             self.take(batch);
         }
+        for command in self.followers() {
+            busy = true;
+            self.take(Batch { commands: vec![command], base: None });
+        }
         for (node, statuses) in self.reports() {
             busy = true;
             self.take(Batch { commands: vec![Command::Report { node, statuses }], base: None });
         }
         busy
+    }
+
+    /// Nodes whose engine can be asked have at once the certificate that they should have.
+    fn followers(&self) -> Vec<Command> {
+        let state = self.state();
+        let away = self.unreachable.lock().expect("no panic").clone();
+        let mut commands = Vec::new();
+        for node in state.nodes().filter(|node| !away.contains(&node.id)) {
+            let wanted = orchestrator_core::project::orders(&state, node.id, 1).cluster.trust;
+            let Some(trust) = wanted else { continue };
+            if node.description.trust.as_ref() != Some(&trust) {
+                let mut description = Box::new(node.description.clone());
+                description.trust = Some(trust.clone());
+                commands.push(Command::DescribeNode { node: node.id, description });
+            }
+            let manages = node.spec.role == Role::Manager;
+            if manages && node.manager_trust.as_ref() != Some(&trust) {
+                let trust = Box::new(trust);
+                commands.push(Command::ManagerTrust { node: node.id, trust });
+            }
+        }
+        commands
     }
 
     /// What every node has to say: each task is at once what is wanted of it, unless its image's

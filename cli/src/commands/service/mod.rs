@@ -6,6 +6,8 @@ mod settings;
 mod update;
 mod values;
 
+pub(super) use values::nanoseconds;
+
 use clap::Subcommand;
 use model::api::Service;
 use model::spec::{ModeKind, PortConfig, ServiceSpec};

@@ -12,31 +12,29 @@ const SHORTEST_CERTIFICATE: i64 = 3_600 * 1_000_000_000;
 /// The shortest and the longest time between heartbeats, nanoseconds.
 const HEARTBEATS: std::ops::RangeInclusive<i64> = 100_000_000..=60_000_000_000;
 
-/// What is asked of certificates beyond their life.
-const OF_OTHERS: [(&str, &str); 3] = [
-    ("ExternalCAs", "an external certificate authority"),
-    ("SigningCACert", "a certificate authority that is given"),
-    ("SigningCAKey", "a certificate authority that is given"),
-];
-
-/// Judges the spec that is to follow `current`, if there is one.
+/// Judges the spec that is to follow `current`, if there is one. Whether an authority that it gives
+/// can be used is judged by who can read certificates.
 ///
 /// # Errors
 /// With every problem, or with what we do not do.
 pub fn cluster(spec: &ClusterSpec, current: Option<&ClusterSpec>) -> Result<(), Refusal> {
-    let asked = |name: &str| match spec.ca_config.extra.get(name) {
+    let external = match spec.ca_config.extra.get("ExternalCAs") {
         None | Some(Value::Null) => false,
-        Some(Value::String(text)) => !text.is_empty(),
         Some(Value::Array(all)) => !all.is_empty(),
         Some(_) => true,
     };
-    if let Some((_, what)) = OF_OTHERS.iter().find(|(name, _)| asked(name)) {
-        return Err(Refusal::NotImplemented { message: format!("{what} is not supported") });
+    let unsupported = |what: &str| {
+        let message = format!("{what} is not supported");
+        Err(Refusal::NotImplemented { message })
+    };
+    if external {
+        return unsupported("an external certificate authority");
     }
-    let rotations = current.map_or(0, |current| current.ca_config.force_rotate);
-    if spec.ca_config.force_rotate != rotations {
-        let message = "rotating the cluster's certificate authority is not supported".to_owned();
-        return Err(Refusal::NotImplemented { message });
+    let ca = &spec.ca_config;
+    if current.is_none() && !(ca.signing_ca_cert.is_empty() && ca.signing_ca_key.is_empty()) {
+        return unsupported(
+            "starting a cluster with a given certificate authority (rotate to it afterwards)",
+        );
     }
     let mut found = Findings::default();
     if !matches!(spec.name.as_str(), "" | "default") {
@@ -90,13 +88,17 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused() {
         for ca in [
-            json!({"ForceRotate": 2}),
-            json!({"ExternalCAs": [{"Protocol": "cfssl"}]}),
-            json!({"SigningCACert": "-----BEGIN"}),
+            json!({"ForceRotate": 2, "ExternalCAs": [{"Protocol": "cfssl"}]}),
+            json!({"ExternalCAs": "cfssl"}),
         ] {
             let refused = judged(json!({"CAConfig": ca}), json!({"CAConfig": {"ForceRotate": 1}}));
             assert!(matches!(refused, Err(Refusal::NotImplemented { .. })), "{ca} {refused:?}");
         }
+        let given: ClusterSpec =
+            serde_json::from_value(json!({"CAConfig": {"SigningCACert": "-----BEGIN"}}))
+                .expect("a spec");
+        let refused = cluster(&given, None);
+        assert!(matches!(refused, Err(Refusal::NotImplemented { .. })), "{refused:?}");
         let same = json!({"CAConfig": {"ForceRotate": 1, "ExternalCAs": null}});
         judged(same.clone(), same).expect("nothing new is asked for");
     }

@@ -23,6 +23,8 @@ pub struct Agenda {
     pub(super) nodes_at: Option<Timestamp>,
     /// A task began to drain, or a node acknowledged something while one does.
     pub(super) drain: bool,
+    /// A node or the cluster changed: the rotation of the authority may have come to its end.
+    pub(super) trust: bool,
     /// When the next draining task may stop although not every node has said so.
     pub(super) drain_at: Option<Timestamp>,
 }
@@ -36,6 +38,7 @@ impl Agenda {
         self.room = true;
         self.nodes_at = None;
         self.drain = true;
+        self.trust = true;
     }
 
     /// What an applied entry touches. `state` is the one after it.
@@ -59,7 +62,8 @@ impl Agenda {
                 }
                 ObjectRef::Node(id) => self.note_changed_node(state, id),
                 ObjectRef::Network(_) => self.room = true,
-                ObjectRef::Cluster | ObjectRef::Secret(_) | ObjectRef::Config(_) => {}
+                ObjectRef::Cluster => self.trust = true,
+                ObjectRef::Secret(_) | ObjectRef::Config(_) => {}
             }
         }
     }
@@ -67,6 +71,7 @@ impl Agenda {
     fn note_changed_node(&mut self, state: &State, id: NodeId) {
         self.nodes.insert(id);
         self.drain = true;
+        self.trust = true;
         self.room = true;
         self.services.extend(state.tasks_on(id).map(|t| t.service));
         let everywhere = |s: &Service| match s.spec.mode.kind() {
@@ -92,6 +97,7 @@ impl Agenda {
             && self.nodes.is_empty()
             && !self.room
             && !self.drain
+            && !self.trust
             && self.next().is_none_or(|at| at > now)
     }
 

@@ -4,7 +4,8 @@
 //! look at ([`Agenda`]). Output: batches of commands, and when to ask again. The same input gives
 //! the same plan; once its batches are applied, planning again gives none.
 //!
-//! The parts, in the order in which they run: `nodes` (who is silent), `drain` (who may stop now),
+//! The parts, in the order in which they run: `nodes` (who is silent), `trust` (whether
+//! the authority has been rotated), `drain` (who may stop now),
 //! then for each service `service`, which asks `replicated`, `global` or `job` which slots there
 //! should be, `slots` what each slot needs, `restart` and `rollout` when, `place` where.
 
@@ -28,6 +29,7 @@ mod service;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use model::Timestamp;
 
@@ -92,6 +94,7 @@ pub fn plan(
             // a node which is given up in the same batch would have all of it refused, for ever.
             return Plan { batches: draft.finish(), wake_at: Some(now) };
         }
+        trust::plan(&mut draft, agenda);
         drain::plan(&mut draft, live, agenda);
         agenda.take_due(state, now);
         while let Some(id) = agenda.services.pop_first() {

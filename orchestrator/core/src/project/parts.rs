@@ -39,6 +39,10 @@ pub(super) fn cluster(state: &State) -> ClusterOrder {
             .collect(),
         data_path_port: cluster.data_path_port,
         relay_key: cluster.relay_key.clone(),
+        trust: match &cluster.rotation {
+            Some(rotation) => Some(rotation.meanwhile()),
+            None => cluster.trust.clone(),
+        },
     }
 }
 

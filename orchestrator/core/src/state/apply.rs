@@ -65,6 +65,8 @@ impl Step<'_> {
             | Command::NodeStatus { .. }
             | Command::Bootstrap(_)
             | Command::JoinNode(_)
+            | Command::FinishRotation { .. }
+            | Command::ManagerTrust { .. }
             | Command::DescribeNode { .. }
             | Command::CreateService { .. }
             | Command::UpdateService { .. }
@@ -126,13 +128,17 @@ impl Step<'_> {
                 rotate_worker_token,
                 rotate_manager_token,
                 unlock_key,
+                root,
             } => self.update_cluster(
                 *version,
                 spec,
                 rotate_worker_token.as_deref(),
                 rotate_manager_token.as_deref(),
                 unlock_key.as_ref(),
+                root.as_deref(),
             ),
+            Command::ManagerTrust { node, trust } => self.manager_trust(*node, trust),
+            Command::FinishRotation { wanted } => self.finish_rotation(wanted),
             Command::CreateService { spec, registry_auth } => {
                 self.or_undo(|step| step.create_service(spec, registry_auth.clone()))
             }

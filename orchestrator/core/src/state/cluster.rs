@@ -5,11 +5,12 @@ use model::object::{Cluster, Node, NodeDescription, NodeState, NodeStatus, Versi
 use model::spec::{ClusterSpec, NetworkSpec, NodeSpec, Role};
 use model::{ClusterId, Id, NodeId, TaskState};
 
+use super::rotation::change_root;
 use super::step::Step;
 use crate::check;
 use crate::command::{
     Bootstrap, DEFAULT_POOLS, DEFAULT_SUBNET_SIZE, Force, JoinNode, Kind, NewUnlockKey, Refusal,
-    Response, first_node,
+    Response, RootChange, first_node,
 };
 
 /// The name of the network that services with published ports and no network of their own get.
@@ -45,6 +46,8 @@ impl Step<'_> {
             spec,
             seed: start.seed,
             ca: start.ca.clone(),
+            trust: None,
+            rotation: None,
             tokens: start.tokens.clone(),
             address_pools: or_default(&start.address_pools),
             subnet_size,
@@ -89,10 +92,11 @@ impl Step<'_> {
             description: join.description.clone(),
             status: NodeStatus { since: self.now, ..NodeStatus::default() },
             manager_address: join.manager_address.clone(),
+            manager_trust: None,
         });
     }
 
-    fn known_node(&self, id: NodeId) -> Result<Node, Refusal> {
+    pub(super) fn known_node(&self, id: NodeId) -> Result<Node, Refusal> {
         self.state
             .node(id)
             .map(|node| (**node).clone())
@@ -147,6 +151,10 @@ impl Step<'_> {
             return Err(Refusal::Precondition { message });
         }
         node.spec = spec.clone();
+        if node.spec.role == Role::Worker {
+            // Its process ends; one that starts later says anew which certificate it uses.
+            node.manager_trust = None;
+        }
         self.written(&mut node.meta);
         self.put_node(node);
         Ok(Response::Updated { warnings: Vec::new() })
@@ -203,12 +211,23 @@ impl Step<'_> {
         worker_token: Option<&str>,
         manager_token: Option<&str>,
         unlock_key: Option<&NewUnlockKey>,
+        root: Option<&RootChange>,
     ) -> Result<Response, Refusal> {
         let Some(cluster) = &self.state.cluster else { return Ok(Response::Done) };
         let mut cluster = (**cluster).clone();
         fresh_enough(Kind::Cluster, version, cluster.meta.version)?;
         check::cluster(spec, Some(&cluster.spec))?;
+        let rotations = cluster.spec.ca_config.force_rotate;
         cluster.spec = spec.clone();
+        // What has been asked for once is not asked for again by a client that does not know of it.
+        let asked = root.map_or(0, |_| spec.ca_config.force_rotate);
+        cluster.spec.ca_config.force_rotate = rotations.max(asked);
+        // The authority itself is never in the spec: its key would be shown.
+        cluster.spec.ca_config.signing_ca_cert.clear();
+        cluster.spec.ca_config.signing_ca_key.clear();
+        if let Some(change) = root {
+            change_root(&mut cluster, change);
+        }
         if cluster.spec.name.is_empty() {
             "default".clone_into(&mut cluster.spec.name);
         }

@@ -5,7 +5,7 @@
 //! in [`index`] is kept as objects change and can be made anew from them ([`State::verify`]).
 //!
 //! Read next: `apply` (one entry), `step` (how objects are put and dropped), then the commands by
-//! object: `cluster`, `service`, `network`, `stack`, `task`; `snapshot` for the bytes, `verify` for what
+//! object: `cluster`, `rotation`, `service`, `network`, `stack`, `task`; `snapshot` for the bytes, `verify` for what
 //! always holds.
 
 mod apply;
@@ -14,6 +14,7 @@ mod index;
 mod network;
 mod pool;
 mod read;
+mod rotation;
 mod service;
 mod snapshot;
 mod stack;

@@ -4,6 +4,7 @@
 //! shown with the desired state `shutdown` and the state `shutdown`, so that nobody sends it new
 //! work (decision 4). Our own clients ask for the states as they are ([`States::Exact`]).
 
+mod authority;
 mod brief;
 mod defaults;
 mod network;
@@ -12,12 +13,13 @@ mod service;
 mod swarm;
 mod task;
 
+pub(super) use authority::Authorities;
 pub(super) use brief::{Detail, node as node_in, service as service_in};
 pub(super) use defaults::with_defaults;
 pub(super) use network::{network, predefined, services as network_services};
 pub(super) use node::node;
 pub(super) use service::{service, status as service_status, update_status};
-pub(super) use swarm::{cluster_info, swarm, tls_info};
+pub(super) use swarm::{cluster_info, swarm};
 pub(super) use task::{TaskView, name as task_name};
 
 use model::api::{Config, Secret};

@@ -1,13 +1,18 @@
 //! Nodes.
 
-use model::api::{Engine, ManagerStatus, Node, NodeDescription, NodeStatus, Plugin, TlsInfo};
+use model::api::{Engine, ManagerStatus, Node, NodeDescription, NodeStatus, Plugin};
 use model::object;
 use model::spec::Role;
 
+use super::Authorities;
 use crate::api::cluster::{Members, Reachability};
 
 /// A node. `members` tells how its manager is.
-pub(in crate::api) fn node(node: &object::Node, members: &Members, tls_info: &TlsInfo) -> Node {
+pub(in crate::api) fn node(
+    node: &object::Node,
+    members: &Members,
+    authorities: &Authorities,
+) -> Node {
     let said = &node.description;
     let plugins = said.engine.plugins.iter().flat_map(|(kind, names)| {
         names.iter().map(|name| Plugin { r#type: kind.clone(), name: name.clone() })
@@ -41,7 +46,7 @@ pub(in crate::api) fn node(node: &object::Node, members: &Members, tls_info: &Tl
                 labels: said.engine.labels.clone(),
                 plugins: plugins.collect(),
             },
-            tls_info: tls_info.clone(),
+            tls_info: authorities.node(node),
             agent_version: said.agent_version.clone(),
             capabilities: said.capabilities.clone(),
         },

@@ -79,7 +79,7 @@ pub(super) fn identity(authority: &Authority, node: NodeId, role: Role) -> Ident
     let (key, request) = new_request().expect("a key");
     let subject = Subject { node, role, cluster: CLUSTER };
     let cert = authority.sign(&request, subject, now(), NODE_LIFETIME).expect("signed");
-    Identity::new(&cert, &key, authority.cert_pem()).expect("an identity")
+    Identity::new(&cert, &key, authority.roots_pem()).expect("an identity")
 }
 
 pub(super) fn config(node: NodeId, folder: &Path) -> Config {

@@ -4,6 +4,7 @@ mod changes;
 mod nodes;
 mod places;
 mod slots;
+mod trust;
 
 use model::object::RolloutState;
 use model::spec::{ServiceMode, UpdateConfig};
