@@ -17,7 +17,7 @@ use hyper::body::{Frame, Incoming};
 use model::NodeId;
 use model::object::{NodeDescription, Revision};
 use model::wire::frame::{Decoder, FrameError, encode};
-use model::wire::session::{FromAgent, FromManager, PROTOCOL};
+use model::wire::session::{FromAgent, FromManager, PATIENCE, PROTOCOL};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -40,9 +40,6 @@ const AGAIN: Duration = Duration::from_secs(2);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1_500));
 /// How long the leader may take to hear that this node leaves.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// So many times its usual silence a manager is waited for that is the only one: nobody else could
-/// lead, and a new session would cost it more than going on with this one.
-const PATIENCE: u32 = 5;
 /// Frames that may wait for a slow connection.
 const FRAMES: usize = 32;
 
@@ -282,6 +279,7 @@ impl Session {
                     let applied = *applied.borrow_and_update();
                     put(frames, &FromAgent::Heartbeat { seq, applied }).await?;
                     let silent = heard.elapsed();
+                    // Of the only manager: nobody else could lead.
                     let alone = || self.candidates().iter().all(|known| known == address);
                     if silent > silence && (silent > silence * PATIENCE || !alone()) {
                         return Err(End::Silent);

@@ -20,6 +20,11 @@ use crate::{TaskId, object::Revision};
 /// The version of these frames. A manager refuses an agent that speaks a newer one.
 pub const PROTOCOL: u32 = 1;
 
+/// So many times the silence after which a peer is usually given up, one that may only be slow is
+/// waited for at most: a node that was slow lately, a session, the only manager. A new session costs
+/// both sides a handshake and all orders anew.
+pub const PATIENCE: u32 = 5;
+
 /// From an agent to the leader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -107,7 +107,7 @@ fn search(state: &state::State, id: &str) -> Result<Option<(NodeId, String)>, Ap
         let task = task.parse().ok().and_then(|task| state.task(task));
         return Ok(task.filter(|t| render::task_name(state, t) == id).and_then(|t| place(t)));
     }
-    if !is_hex(id) || id.len() < SHORT_ID {
+    if id.len() < SHORT_ID {
         return Ok(None);
     }
     let mut found = state.tasks_with_container(id).filter_map(|task| place(task));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use model::Millis;
 use model::wire::frame::Decoder;
-use model::wire::session::{FromAgent, FromManager, PROTOCOL};
+use model::wire::session::{FromAgent, FromManager, PATIENCE, PROTOCOL};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -31,10 +31,6 @@ pub struct Settings {
 
 /// How long an agent may take from the request to its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// So many times the silence after which a node is taken for lost, its session is kept: a host that was
-/// only slow goes on with it, and a new one costs both sides a handshake and all orders anew.
-const PATIENCE: u64 = 5;
 
 /// Chunks that may wait in HTTP/2's window of one agent.
 const CHUNKS: usize = 4;
@@ -168,7 +164,8 @@ async fn read(
     inlet: &mut Inlet,
     chunks: &mpsc::Sender<Bytes>,
 ) -> Result<(), End> {
-    let longest = Millis(settings.silence.0 * PATIENCE);
+    // A host that is taken for lost and was only slow goes on with its session.
+    let longest = Millis(settings.silence.0 * u64::from(PATIENCE));
     let silence = Duration::from_millis(longest.0);
     let incoming = async {
         loop {

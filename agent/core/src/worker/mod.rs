@@ -7,8 +7,8 @@
 //!
 //! What always holds: one step in flight for a task · a task is started at most once and its reported
 //! rank never falls · a container that is not known to be absent or present is looked at before it is
-//! touched · what the orders do not name is let alone until a manager has said so · a terminal state is reported only when the process has ended · nothing is done while the
-//! engine is out of sight.
+//! touched · what the orders do not name is let alone until a manager has said so · a terminal state is
+//! reported only when the process has ended · nothing is done while the engine is out of sight.
 //!
 //! Read `task` for the decisions about one task, `sight` and `step` for the words.
 

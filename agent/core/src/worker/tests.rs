@@ -309,12 +309,17 @@ fn an_ended_task_is_not_run_again_after_a_restart_of_the_agent() {
     assert_eq!(plan.reports[0].state, TaskState::Failed, "and is reported again");
 }
 
-#[test]
-fn a_running_container_is_adopted_by_a_worker_that_remembers_nothing() {
+/// What a worker that remembers nothing does about a running container.
+fn found_running(desired: Desired) -> Plan {
     let mut worker = Worker::new(Limits::default(), BTreeMap::new());
     let here = container(running(Health::Unchecked));
     worker.see_all(worker.mark(), BTreeMap::from([(task(1), here)]));
-    let plan = worker.plan(&orders([order(task(1), Desired::Running)]), Timestamp(5));
+    worker.plan(&orders([order(task(1), desired)]), Timestamp(5))
+}
+
+#[test]
+fn a_running_container_is_adopted_by_a_worker_that_remembers_nothing() {
+    let plan = found_running(Desired::Running);
     assert_eq!(plan.effects, []);
     assert_eq!(plan.reports[0].state, TaskState::Running);
 }
@@ -334,11 +339,7 @@ fn what_has_ended_is_not_run_again_though_outdated_orders_did_not_name_it() {
 
 #[test]
 fn a_container_that_drains_is_not_stopped_because_nothing_is_remembered_of_it() {
-    let mut worker = Worker::new(Limits::default(), BTreeMap::new());
-    let here = container(running(Health::Unchecked));
-    worker.see_all(worker.mark(), BTreeMap::from([(task(1), here)]));
-    let plan = worker.plan(&orders([order(task(1), Desired::Draining)]), Timestamp(5));
-    assert_eq!(plan.effects, []);
+    assert_eq!(found_running(Desired::Draining).effects, []);
 }
 
 #[test]

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use model::object::Revision;
+use model::wire::session::PATIENCE;
 use model::{Millis, NodeId, Timestamp};
 
 /// For how long a slow node is remembered as slow.
 const MEMORY: Millis = Millis::from_secs(600);
-
-/// How many times the usual limit the slowest node may be silent, at most.
-const MOST: u64 = 5;
 
 /// What only the leader's memory knows. Made anew with each leadership.
 #[derive(Clone, Debug, Default)]
@@ -69,11 +67,11 @@ impl Live {
     }
 
     /// How long the node may be silent where `usual` is the limit: a host that was slow lately, and
-    /// not lost, gets twice what it took.
+    /// not lost, gets twice what it took, at most [`PATIENCE`] times the usual.
     #[must_use]
     pub fn patience(&self, node: NodeId, usual: Millis) -> Millis {
         let slowest = self.nodes.get(&node).map_or(Millis(0), |n| n.slowest);
-        Millis((slowest.0 * 2).clamp(usual.0, usual.0 * MOST))
+        Millis((slowest.0 * 2).clamp(usual.0, usual.0 * u64::from(PATIENCE)))
     }
 
     /// The node's heartbeat said that names and routes there are of this revision.

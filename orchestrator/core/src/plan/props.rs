@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use model::lifecycle::Desired;
 use model::object::{RolloutState, Slot};
+use model::reason::Reason;
 use model::spec::{Availability, ModeKind, ServiceMode};
 use model::{Millis, NodeId, ServiceId, TaskId, TaskState};
 
@@ -176,7 +177,9 @@ fn ends_well(world: &mut World) {
         let tasks = world.state.tasks_of(service.id);
         let tasks = tasks.filter(|t| t.node.is_none() && !t.status.state.is_terminal());
         let no_room = tasks.filter(|t| matches!(t.slot, Slot::Node(node) if full(world, node)));
-        let no_room = no_room.count();
+        let no_room = no_room
+            .inspect(|t| assert!(matches!(t.waiting, Some(Reason::NoSuitableNode { .. })), "{t:?}"))
+            .count();
         assert_eq!(number + no_room, expected, "{name}: {}", world.show(name));
         let rollout = service.rollout.as_ref().map(|r| r.state);
         assert!(no_room > 0 || rollout != Some(RolloutState::Running), "{name}: {service:?}");

@@ -158,8 +158,8 @@ pub(super) fn container_range(id: &str) -> Option<(u64, u64)> {
     }
     let value = u64::from_str_radix(first, 16).ok()?;
     let open = 4 * (16 - u32::try_from(first.len()).ok()?);
-    let low = value.checked_shl(open).unwrap_or(0);
-    Some((low, low | 1u64.checked_shl(open).map_or(u64::MAX, |one| one - 1)))
+    let low = value << open;
+    Some((low, low | ((1 << open) - 1)))
 }
 
 fn count<K: Ord + Clone>(map: &mut Map<K, u32>, key: K, up: bool) {

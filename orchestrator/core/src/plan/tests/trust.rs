@@ -32,24 +32,23 @@ fn change(world: &mut World, change: RootChange) {
     let mut spec = cluster.spec.clone();
     spec.ca_config.force_rotate += 1;
     spec.ca_config.signing_ca_key = "a key".to_owned();
-    let Command::UpdateCluster { version, spec, .. } =
-        Command::update_cluster(cluster.meta.version, spec)
-    else {
-        unreachable!("it is what was asked for")
-    };
-    let command = Command::UpdateCluster {
-        version,
-        spec,
-        rotate_worker_token: None,
-        rotate_manager_token: None,
-        unlock_key: None,
-        root: Some(Box::new(change)),
-    };
+    let mut command = Command::update_cluster(cluster.meta.version, spec);
+    if let Command::UpdateCluster { root, .. } = &mut command {
+        *root = Some(Box::new(change));
+    }
     world.client(command).expect("may");
 }
 
 fn rotate(world: &mut World, from: &str, to: &str) {
     change(world, RootChange::Rotate(Box::new(rotation(from, to))));
+}
+
+/// The end of a rotation that is not the one that runs, or does not run any more.
+fn finish_too_late(world: &mut World, root: &str) {
+    let commands = vec![Command::FinishRotation { wanted: Box::new(trust(root)) }];
+    let batch = Batch { commands, base: Some(world.state.revision()) };
+    let response = world.entry(batch).responses.remove(0);
+    assert!(matches!(response, Err(Refusal::Outdated { .. })), "{response:?}");
 }
 
 /// The agent of a node does what its orders say.
@@ -177,19 +176,13 @@ fn a_rotation_takes_the_place_of_the_one_that_runs() {
     world.settle();
     assert_eq!(awaited(&world).len(), 2, "what followed the first has not followed the second");
     // A plan that was made for the first does nothing to the second.
-    let commands = vec![Command::FinishRotation { wanted: Box::new(trust("new")) }];
-    let batch = Batch { commands, base: Some(world.state.revision()) };
-    let response = world.entry(batch).responses.remove(0);
-    assert!(matches!(response, Err(Refusal::Outdated { .. })), "{response:?}");
+    finish_too_late(&mut world, "new");
     for name in ["m1", "w1"] {
         follow(&mut world, name);
     }
     world.settle();
     assert_eq!(alone(&world), Some(rotation("old", "newer").ca.cert_pem));
-    let commands = vec![Command::FinishRotation { wanted: Box::new(trust("newer")) }];
-    let batch = Batch { commands, base: Some(world.state.revision()) };
-    let response = world.entry(batch).responses.remove(0);
-    assert!(matches!(response, Err(Refusal::Outdated { .. })), "{response:?}");
+    finish_too_late(&mut world, "newer");
 }
 
 #[test]
