@@ -90,8 +90,8 @@ pub struct Attachment {
     pub address: Ipv4Addr,
 }
 
-/// The failures behind a task. A restart (the process ended) counts; a move (the node was lost or
-/// drained, the template changed) does not.
+/// What came before a task in its slot: whether anything ran there, and the failures. A restart (the
+/// process ended) counts as one; a move (the node was lost or drained, the template changed) does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarts {
     /// Failures in a row, for the back-off; zero again after a task ran long enough.
@@ -100,6 +100,23 @@ pub struct Restarts {
     pub in_window: u64,
     /// When that window began.
     pub window_began: Option<Timestamp>,
+    /// A task of the slot has run before: what the service depends on holds nothing back any more.
+    #[serde(default, skip_serializing_if = "crate::spec::is_false")]
+    pub has_run: bool,
+}
+
+impl Task {
+    /// What the next task of its slot is to know if it only moves: it failed no more often.
+    #[must_use]
+    pub fn passed_on(&self) -> Restarts {
+        Restarts { has_run: self.has_run(), ..self.restarts }
+    }
+
+    /// It has run, or one before it in its slot.
+    #[must_use]
+    pub fn has_run(&self) -> bool {
+        self.restarts.has_run || self.status.running_since.is_some()
+    }
 }
 
 /// When and from which log position on a task gets nothing new.

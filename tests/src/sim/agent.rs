@@ -372,7 +372,8 @@ impl World {
         }
     }
 
-    /// What becomes of a container's process, by its image: `app:bad` crashes, `job:…` ends well.
+    /// What becomes of a container's process, by its image: `app:bad` crashes, `app:flaky` ends after
+    /// a while, well or not, `job:…` ends well.
     fn process_begins(&mut self, host: usize, task: TaskId, pid: i64) {
         let Recipe { image, checked } = self.hosts[host].engine.recipe(task);
         if checked {
@@ -382,6 +383,12 @@ impl World {
                 let wait = self.random.range(300, 8_000);
                 self.later(wait, Event::Unhealthy { host, task, pid });
             }
+        }
+        if image.ends_with(":flaky") {
+            let (wait, code) = (self.random.range(1_500, 9_000), self.random.range(0, 2));
+            let code = i64::try_from(code).unwrap_or(0);
+            self.later(wait, Event::Exits { host, task, pid, code });
+            return;
         }
         let bad = image.ends_with(":bad") || self.bad_images.contains(&image);
         let code = if bad || self.hosts[host].crashing_until > self.now {

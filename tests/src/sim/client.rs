@@ -28,6 +28,8 @@ pub struct Client {
     pub(super) answers: BTreeMap<u64, Result<Response, Refusal>>,
     /// The service that the next wish is about, too.
     dwell: Option<ServiceId>,
+    /// The next wish is about a node: it meets a plan on its way.
+    node_next: bool,
     /// Services whose creation was acknowledged and whose removal was never asked for.
     pub(super) promised: BTreeSet<ServiceId>,
     /// No new wishes, only repairs.
@@ -108,6 +110,7 @@ impl World {
                 Command::UpdateService { id, .. } if again => Some(*id),
                 _ => None,
             };
+            self.client.node_next = again && chance.chance(40);
             self.note_act(number, what);
             self.ask(command);
         }
@@ -121,6 +124,9 @@ impl World {
         let services: Vec<_> = state.services().filter(|s| s.removed.is_none()).cloned().collect();
         let action = chance.range(0, 100);
         let dwelt_on = services.iter().find(|s| self.client.dwell == Some(s.id));
+        if std::mem::take(&mut self.client.node_next) {
+            return change_node(chance, state);
+        }
         if let Some(service) = dwelt_on {
             return change_service(chance, service, action % 72);
         }
@@ -141,21 +147,7 @@ impl World {
                 let what = format!("move {} tasks of {}", tasks.len(), service.spec.name);
                 Some((Command::MoveTasks { tasks }, what))
             }
-            _ => {
-                let nodes: Vec<_> = state.nodes().collect();
-                let node = nodes[chance.index(nodes.len())];
-                let mut spec = node.spec.clone();
-                spec.availability = [
-                    Availability::Active,
-                    Availability::Active,
-                    Availability::Drain,
-                    Availability::Pause,
-                ][chance.index(4)];
-                let (id, version) = (node.id, node.meta.version);
-                let name = &node.description.hostname;
-                let what = format!("set {name} to {:?}", spec.availability);
-                Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what))
-            }
+            _ => change_node(chance, state),
         }
     }
 
@@ -197,7 +189,7 @@ impl World {
                 let exhausted = matches!(t.waiting, Some(Reason::RestartsExhausted { .. }));
                 exhausted && !matches!(t.slot, Slot::Node(node) if !takes(node))
             });
-            if image.ends_with(":bad") || paused || given_up {
+            if is_ill(&image) || paused || given_up {
                 let mut spec = (*service.spec).clone();
                 if let Some(container) = &mut spec.task_template.container_spec
                     && !image.starts_with("job:")
@@ -210,6 +202,11 @@ impl World {
         }
         commands
     }
+}
+
+/// It ends by itself, sooner or later.
+fn is_ill(image: &str) -> bool {
+    image.ends_with(":bad") || image.ends_with(":flaky")
 }
 
 fn image_of(spec: &ServiceSpec) -> String {
@@ -273,12 +270,15 @@ fn change_service(
         }
         40..65 => {
             if service.job.is_some() {
-                return None;
+                // Another run of it, maybe in the middle of this one.
+                spec.task_template.force_update += 1;
+                let what = format!("run {name} again");
+                return Some((update(service, ServiceChange::Spec(Box::new(spec))), what));
             }
-            let image = if chance.chance(25) {
-                "app:bad".to_owned()
-            } else {
-                format!("app:{}", chance.range(0, 5))
+            let image = match chance.range(0, 100) {
+                0..20 => "app:bad".to_owned(),
+                20..30 => "app:flaky".to_owned(),
+                _ => format!("app:{}", chance.range(0, 5)),
             };
             let mut config = spec.effective_update();
             config.parallelism = chance.range(0, 3);
@@ -312,6 +312,18 @@ fn change_service(
         }
     };
     Some((update(service, ServiceChange::Spec(Box::new(spec))), what))
+}
+
+fn change_node(chance: &mut Random, state: &State) -> Option<(Command, String)> {
+    let nodes: Vec<_> = state.nodes().collect();
+    let node = nodes[chance.index(nodes.len())];
+    let mut spec = node.spec.clone();
+    spec.availability =
+        [Availability::Active, Availability::Active, Availability::Drain, Availability::Pause]
+            [chance.index(4)];
+    let (id, version) = (node.id, node.meta.version);
+    let what = format!("set {} to {:?}", node.description.hostname, spec.availability);
+    Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what))
 }
 
 /// A worker that is down is removed; when its host comes back it has to join anew.
@@ -353,6 +365,7 @@ fn new_service(chance: &mut Random, number: u64, others: &[&str]) -> ServiceSpec
     let image = match chance.range(0, 100) {
         _ if job => "job:0",
         0..8 => "app:bad",
+        8..14 => "app:flaky",
         _ => "app:0",
     };
     let network = chance.range(1, 3);
@@ -396,11 +409,13 @@ fn new_service(chance: &mut Random, number: u64, others: &[&str]) -> ServiceSpec
     let limited = match chance.range(0, 100) {
         _ if job => "",
         0..10 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2}"#,
-        10..16 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2,"Window":4000000000}"#,
-        16..20 => r#","RestartPolicy":{"Condition":"on-failure","MaxAttempts":3}"#,
-        20..24 => r#","RestartPolicy":{"Condition":"none"}"#,
+        10..18 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2,"Window":2000000000}"#,
+        18..21 => r#","RestartPolicy":{"Condition":"on-failure","MaxAttempts":3}"#,
+        21..24 => r#","RestartPolicy":{"Condition":"none"}"#,
         _ => "",
     };
+    // Attempts are forgotten: of what ends now and then.
+    let image = if limited.contains("Window") && chance.chance(60) { "app:flaky" } else { image };
     let limited = limited.to_owned();
     let slow = pick(
         !job && limited.is_empty() && chance.chance(15),
@@ -410,7 +425,8 @@ fn new_service(chance: &mut Random, number: u64, others: &[&str]) -> ServiceSpec
     let placement = match chance.range(0, 100) {
         0..15 => r#","Placement":{"Constraints":["node.labels.zone==a"]}"#,
         15..25 => r#","Placement":{"Constraints":["node.role!=manager"]}"#,
-        25..40 => r#","Placement":{"MaxReplicas":2}"#,
+        25..33 => r#","Placement":{"MaxReplicas":1}"#,
+        33..40 => r#","Placement":{"MaxReplicas":2}"#,
         40..45 => r#","Placement":{"Constraints":["node.labels.zone!=a"]}"#,
         45..50 => r#","Placement":{"Constraints":["node.role==worker","node.hostname!=w5"]}"#,
         50..65 => {

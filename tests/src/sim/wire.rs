@@ -51,7 +51,7 @@ impl World {
         }
         // A delta that follows on nothing must do no harm either. But no connection loses a frame and
         // lives: it breaks soon.
-        if weather && matches!(*frame, FromManager::Delta { .. }) && self.random.once_in(1_000) {
+        if weather && matches!(*frame, FromManager::Delta { .. }) && self.random.once_in(400) {
             let soon = self.random.range(100, 4_000);
             self.later(soon, Event::Shaken(host));
             return;

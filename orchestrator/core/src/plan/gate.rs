@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::TaskState;
 use model::lifecycle::Desired;
-use model::object::{Service, Slot, Task};
+use model::object::{Restarts, Service, Slot, Task};
 use model::reason::Reason;
 use model::spec::{Dependency, DependencyCondition, ModeKind};
 
@@ -13,23 +13,22 @@ use crate::State;
 
 /// What keeps the next task of a slot from starting.
 ///
-/// `first`: the slot never had a task before. Dependencies hold back only first starts: later the
-/// service is in use, and a restart must not wait for what has a bad moment itself.
+/// Dependencies hold back only slots in which nothing has run yet: later the service is in use, and a
+/// restart must not wait for what has a bad moment itself.
 pub(super) fn closed(
     draft: &Draft<'_>,
     service: &Service,
     not_before: Option<model::Timestamp>,
-    failures: u32,
-    first: bool,
+    before: Restarts,
     old_stopping: bool,
 ) -> Option<Reason> {
     if old_stopping {
         return Some(Reason::OldTaskStopping);
     }
     if let Some(until) = not_before.filter(|at| *at > draft.now) {
-        return Some(Reason::BackOff { until, failures });
+        return Some(Reason::BackOff { until, failures: before.in_a_row });
     }
-    if !first {
+    if before.has_run {
         return None;
     }
     let unmet = service.spec.depends_on.iter().find(|d| !met(draft.state, d))?;

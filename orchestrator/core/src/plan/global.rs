@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model::lifecycle::Desired;
-use model::object::{Node, NodeState, Slot, Template};
+use model::object::{Node, NodeState, Restarts, Slot, Template};
 use model::spec::Availability;
 
 use super::rollout;
@@ -40,7 +40,8 @@ pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
         let old = views.iter().find(|v| v.slot == *slot);
         let start = Start::fresh(*slot, work.service.template);
         let old_stopping = old.is_some_and(View::is_leaving);
-        work.start(Start { old_stopping, first: old.is_none(), ..start });
+        let restarts = Restarts { has_run: old.is_some_and(View::has_run), ..start.restarts };
+        work.start(Start { old_stopping, restarts, ..start });
     }
 }
 

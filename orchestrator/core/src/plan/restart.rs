@@ -38,7 +38,7 @@ pub(super) fn verdict(task: &Task, spec: &TaskSpec, is_job: bool, now: Timestamp
         _ => {}
     }
     let window = policy.window.filter(|w| *w > 0).map(Millis::from_nanos);
-    let old = task.restarts;
+    let old = task.passed_on();
     let window_over = match (window, old.window_began) {
         (Some(window), Some(began)) => now.since(began) >= window,
         (None, _) | (_, None) => false,
@@ -61,7 +61,7 @@ pub(super) fn verdict(task: &Task, spec: &TaskSpec, is_job: bool, now: Timestamp
     let least = policy.delay.map_or(Millis(0), Millis::from_nanos);
     let delay = back_off(in_a_row).max(least);
     Verdict::Again {
-        restarts: Restarts { in_a_row, in_window: in_window + 1, window_began },
+        restarts: Restarts { in_a_row, in_window: in_window + 1, window_began, ..old },
         not_before: (delay > Millis(0)).then(|| now + delay),
     }
 }

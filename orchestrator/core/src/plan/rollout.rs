@@ -287,17 +287,17 @@ impl Engine {
         let moved = case.old.filter(|_| case.need == Need::Evicted);
         let template = moved.map_or(self.current, |old| self.template_for(old));
         let mut start = Start::fresh(case.view.slot, template);
-        start.first = false;
+        start.restarts.has_run = case.view.has_run();
         start.had_place = case.view.tasks.iter().any(|t| t.node.is_some());
         if let Some(old) = moved {
-            (start.restarts, start.not_before) = (old.restarts, old.not_before);
+            (start.restarts, start.not_before) = (old.passed_on(), old.not_before);
         }
         if let Some(ended) = case.ended {
             // A start-first replacement that failed is tried again, but not in a hot loop.
             let retry = ended.template == template && case.old.is_some();
             if retry && is_lost(ended) {
                 // It did not fail; its node was lost.
-                (start.restarts, start.not_before) = (ended.restarts, ended.not_before);
+                (start.restarts, start.not_before) = (ended.passed_on(), ended.not_before);
             } else if retry {
                 match work.verdict(ended, template) {
                     Verdict::Again { restarts, not_before } => {

@@ -62,6 +62,11 @@ impl<'a> View<'a> {
         self.tasks.iter().any(|t| wanted(t))
     }
 
+    /// A task of the slot has run.
+    pub(super) fn has_run(&self) -> bool {
+        self.tasks.iter().any(|t| t.has_run())
+    }
+
     /// Whether `a` was made before `b`.
     pub(super) fn is_older(&self, a: &Task, b: &Task) -> bool {
         let at = |task: &Task| self.tasks.iter().position(|t| t.id == task.id);
@@ -75,8 +80,6 @@ pub(super) struct Start<'a> {
     pub(super) template: TemplateVersion,
     pub(super) restarts: Restarts,
     pub(super) not_before: Option<Timestamp>,
-    /// The slot never had a task before.
-    pub(super) first: bool,
     /// The slot's task had a place.
     pub(super) had_place: bool,
     /// An older task of the slot must end first.
@@ -93,7 +96,6 @@ impl Start<'_> {
             template,
             restarts: Restarts::default(),
             not_before: None,
-            first: true,
             had_place: false,
             old_stopping: false,
             beside: None,
@@ -181,14 +183,11 @@ impl<'d, 'a> Work<'d, 'a> {
         if task.desired != Desired::Ready {
             return;
         }
-        let first = view.tasks.first().is_some_and(|t| t.id == task.id);
-        let failures = task.restarts.in_a_row;
         let held_back = gate::closed(
             self.draft,
             self.service,
             task.not_before,
-            failures,
-            first,
+            task.restarts,
             view.is_leaving(),
         );
         match held_back {
@@ -210,10 +209,9 @@ impl<'d, 'a> Work<'d, 'a> {
         if is_lost(ended) {
             self.raise(ended, Desired::Shutdown);
             self.start(Start {
-                restarts: ended.restarts,
+                restarts: ended.passed_on(),
                 // It may have been waiting for its time; a lost node does not make that come earlier.
                 not_before: ended.not_before,
-                first: false,
                 had_place: true,
                 old_stopping: view.is_leaving(),
                 ..Start::fresh(view.slot, template)
@@ -226,7 +224,6 @@ impl<'d, 'a> Work<'d, 'a> {
                 self.start(Start {
                     restarts,
                     not_before,
-                    first: false,
                     had_place: true,
                     old_stopping: view.is_leaving(),
                     ..Start::fresh(view.slot, template)
@@ -357,15 +354,8 @@ impl<'d, 'a> Work<'d, 'a> {
             self.stop(old, Desired::Shutdown);
             (beside, old_stopping) = (None, true);
         }
-        let failures = start.restarts.in_a_row;
-        let held_back = gate::closed(
-            self.draft,
-            self.service,
-            start.not_before,
-            failures,
-            start.first,
-            old_stopping,
-        );
+        let held_back =
+            gate::closed(self.draft, self.service, start.not_before, start.restarts, old_stopping);
         if let Some(Reason::BackOff { until, .. }) = &held_back {
             self.wake_at(*until);
         }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use model::lifecycle::Desired;
 use model::object::{Service, Slot, Task};
+use model::reason::Reason;
 use model::{Millis, ServiceId, TaskId, TaskState, Timestamp};
 
-use orchestrator_core::Entry;
+use orchestrator_core::command::Command;
+use orchestrator_core::{Entry, State};
 
 use super::super::world::World;
 use super::Move;
@@ -39,6 +41,7 @@ pub(super) fn note_exit(world: &mut World, task: TaskId, _code: i64) {
 pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
     let Some(base) = entry.batch.base else { return Ok(()) };
+    given_up(state, entry)?;
     for Move { task, before } in moves {
         if before.is_some() {
             continue;
@@ -88,6 +91,35 @@ pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), 
 /// After so long a task counts as healthy; for so long nobody can tell.
 const HEALTHY: Millis = Millis::from_secs(60);
 const NEARLY: Millis = Millis::from_secs(15);
+/// From plan to log position.
+const SLOW: Millis = Millis::from_secs(4);
+
+/// A task is given up when its attempts are used up, those of its window.
+fn given_up(state: &State, entry: &Entry) -> Result<(), String> {
+    for command in &entry.batch.commands {
+        let Command::SetWaiting { task, waiting: Some(Reason::RestartsExhausted { .. }) } = command
+        else {
+            continue;
+        };
+        let Some(task) = state.task(*task) else { continue };
+        let service = state.service(task.service);
+        let template = service.and_then(|s| s.templates.get(&task.template));
+        let policy = template.and_then(|t| t.task.restart_policy.as_ref());
+        let Some(policy) = policy.filter(|p| p.condition != "none") else { continue };
+        let (most, had) = (policy.max_attempts.unwrap_or(0), task.restarts.in_window);
+        if had < most || most == 0 {
+            return Err(format!("task {} is given up after {had} attempts of {most}", task.id));
+        }
+        let window = policy.window.filter(|w| *w > 0).map(Millis::from_nanos);
+        let age = task.restarts.window_began.map(|began| state.clock().since(began));
+        if let (Some(window), Some(age)) = (window, age)
+            && age.0 > window.0 + SLOW.0
+        {
+            return Err(format!("task {} is given up for attempts {age} ago", task.id));
+        }
+    }
+    Ok(())
+}
 
 /// The next task of a slot has the count of the one before, and one more.
 fn counted(world: &World, service: &Service, last: &Task, task: &Task) -> Result<(), String> {
@@ -110,13 +142,13 @@ fn counted(world: &World, service: &Service, last: &Task, task: &Task) -> Result
     let policy = template.and_then(|t| t.task.restart_policy.as_ref());
     let window = policy.and_then(|p| p.window).filter(|w| *w > 0).map(Millis::from_nanos);
     // It was judged when it ended; by its host's clock, that is when it says.
-    let age = had.window_began.map(|began| time.since(began));
+    let age = had.window_began.map(|began| task.meta.created_at.since(began));
     let goes_on = match (window, age) {
         (None, _) => had.window_began.is_some(),
         (Some(window), Some(age)) => age < window,
         (Some(_), None) => false,
     };
-    let unsure = matches!((window, age), (Some(w), Some(a)) if a >= w && a.0 < w.0 + NEARLY.0);
+    let unsure = matches!((window, age), (Some(w), Some(a)) if a >= w && a.0 < w.0 + SLOW.0);
     let expected = if goes_on { had.in_window + 1 } else { 1 };
     if !unsure && has.in_window != expected {
         return wrong("counting the attempts of its window");

@@ -1,46 +1,82 @@
 //! What a service depends on comes first.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use model::lifecycle::Desired;
-use model::object::Service;
+use model::object::{Service, Slot, Task};
 use model::spec::DependencyCondition;
-use model::{Millis, TaskState};
-use orchestrator_core::State;
+use model::{ServiceId, TaskState};
+use orchestrator_core::command::{Applied, ObjectRef};
+use orchestrator_core::{Entry, State};
 
 use super::super::world::World;
 use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "dependencies-first",
-    "the first task of a slot is told to start only when what its service depends on has come so far",
+    "a slot that has never run is told to start only when what its service depends on has come so far",
 );
 
-/// What has just ceased to be so was so when it was planned.
-const JUST: Millis = Millis(3_000);
+/// How far services have come after the entries that changed it, and which slots have ever run.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The term in which all of this was seen: nobody looks while there is no leader.
+    term: u64,
+    come: BTreeMap<ServiceId, Vec<(u64, Come)>>,
+    /// With the run of a job that it was.
+    ran: BTreeSet<(ServiceId, Slot, u64)>,
+}
 
-pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
-    let time = super::leader_time(world);
+/// What a service's slots have come to, all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Come {
+    started: bool,
+    healthy: bool,
+    completed: bool,
+}
+
+impl Come {
+    fn reaches(self, condition: DependencyCondition) -> bool {
+        match condition {
+            DependencyCondition::Started => self.started,
+            DependencyCondition::Healthy => self.healthy,
+            DependencyCondition::CompletedSuccessfully => self.completed,
+        }
+    }
+}
+
+/// Looks at what a plan starts, by what there was when it was made.
+pub(super) fn check(
+    world: &mut World,
+    entry: &Entry,
+    applied: &Applied,
+    moves: &[Move],
+) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let known = &mut world.watch.first;
+    if known.term != world.managers.term {
+        known.come.clear();
+        known.term = world.managers.term;
+    }
+    note(known, state, applied, moves);
+    let Some(base) = entry.batch.base else { return Ok(()) };
     for Move { task, before } in moves {
         let told =
             task.desired == Desired::Running && before.is_none_or(|b| b.desired < Desired::Running);
         let Some(service) = state.service(task.service).filter(|_| told) else { continue };
-        let alone = state.tasks_in(task.service, task.slot).count() == 1;
-        if service.spec.depends_on.is_empty() || !alone || service.job.is_some() {
+        if known.ran.contains(&(task.service, task.slot, task.job_iteration)) {
             continue;
         }
         for dependency in &service.spec.depends_on {
             let Some(other) = state.service_named(&dependency.service) else { continue };
-            let news = |t: &std::sync::Arc<model::object::Task>| {
-                time.since(t.status.since) < JUST || time.since(t.meta.updated_at) < JUST
-            };
-            let scaled = time.since(other.meta.updated_at) < JUST;
-            if other.job.is_some() || scaled || state.tasks_of(other.id).any(news) {
-                continue;
-            }
-            if let Some(why) = unmet(state, other, dependency.condition) {
+            let seen = known
+                .come
+                .get(&other.id)
+                .and_then(|come| come.iter().rev().find(|(version, _)| *version <= base.0));
+            if seen.is_some_and(|(_, come)| !come.reaches(dependency.condition)) {
                 return Err(format!(
-                    "task {} of {} is to start, and {} {why}",
-                    task.id, service.spec.name, other.spec.name
+                    "task {} of {} is to start, and {} has not come so far ({:?})",
+                    task.id, service.spec.name, other.spec.name, dependency.condition
                 ));
             }
         }
@@ -48,18 +84,54 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
     Ok(())
 }
 
-fn unmet(state: &State, other: &Service, condition: DependencyCondition) -> Option<String> {
-    let wanted = other.spec.mode.replicated.as_ref()?.replicas.unwrap_or(1);
-    let come = |t: &&std::sync::Arc<model::object::Task>| match condition {
-        DependencyCondition::Healthy => {
-            t.status.state == TaskState::Running && t.desired <= Desired::Running
+/// So many changes back a plan may have been made.
+const KEPT: usize = 64;
+
+fn note(known: &mut Known, state: &State, applied: &Applied, moves: &[Move]) {
+    for Move { task, .. } in moves {
+        if task.status.running_since.is_some() {
+            known.ran.insert((task.service, task.slot, task.job_iteration));
         }
-        DependencyCondition::Started | DependencyCondition::CompletedSuccessfully => {
-            t.status.state >= TaskState::Starting
+    }
+    let touched: BTreeSet<ServiceId> = applied
+        .changes
+        .iter()
+        .filter_map(|change| match change.object {
+            ObjectRef::Service(id) => Some(id),
+            _ => change.task.as_ref().map(|place| place.service),
+        })
+        .collect();
+    for id in touched {
+        let Some(service) = state.service(id) else {
+            known.come.remove(&id);
+            continue;
+        };
+        if service.job.is_some() || state.dependents(&service.spec.name).next().is_none() {
+            continue;
         }
+        let Some(now) = come(state, service) else { continue };
+        let come = known.come.entry(id).or_default();
+        if come.last().is_none_or(|(_, last)| *last != now) {
+            come.push((applied.revision.0, now));
+            if come.len() > KEPT {
+                come.remove(0);
+            }
+        }
+    }
+}
+
+fn come(state: &State, service: &Service) -> Option<Come> {
+    let wanted = service.spec.mode.replicated.as_ref()?.replicas.unwrap_or(1);
+    let all = |come: &dyn Fn(&Task) -> bool| {
+        let tasks = state.tasks_of(service.id).filter(|t| come(t));
+        tasks.map(|t| t.slot).collect::<BTreeSet<_>>().len() as u64 >= wanted
     };
-    let slots: std::collections::BTreeSet<_> =
-        state.tasks_of(other.id).filter(come).map(|t| t.slot).collect();
-    let come = slots.len() as u64;
-    (come < wanted).then(|| format!("has come so far in {come} slots of {wanted}"))
+    Some(Come {
+        started: all(&|t| {
+            t.status.running_since.is_some()
+                || matches!(t.status.state, TaskState::Starting | TaskState::Complete)
+        }),
+        healthy: all(&|t| t.status.state == TaskState::Running && t.desired <= Desired::Running),
+        completed: all(&|t| t.status.state == TaskState::Complete),
+    })
 }

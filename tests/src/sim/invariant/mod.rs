@@ -115,6 +115,7 @@ pub struct Watch {
     routes: routes::Stale,
     addresses: addresses::Sizes,
     failing: gives_up::Failing,
+    first: first::Known,
     started: reports::Started,
     written: written::Known,
 }
@@ -155,7 +156,7 @@ pub(super) fn after_entry(
     named(jobs::SAYS, jobs::check(world, &moves))?;
     named(gives_up::SAYS, gives_up::check(world, &moves))?;
     named(ends::SAYS, ends::check(world, entry, applied, &moves))?;
-    named(first::SAYS, first::check(world, &moves))?;
+    named(first::SAYS, first::check(world, entry, applied, &moves))?;
     named(serving::SAYS, serving::check(world, &moves))?;
     world.watch.entries += 1;
     // A look at everything costs what everything is.

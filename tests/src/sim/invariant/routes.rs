@@ -30,6 +30,9 @@ pub(super) struct Stale {
 /// Published ports lead to nodes that the host was told are alive.
 fn dead_ends(host: &Host) -> Result<(), String> {
     let Some(orders) = &host.orders else { return Ok(()) };
+    if orders.peers.values().all(|peer| peer.alive) {
+        return Ok(());
+    }
     let routes = Routes::new(orders, &[]);
     for target in routes.ports.values().flat_map(|port| &port.targets) {
         let Place::Node { node, .. } = target.place else { continue };
@@ -41,6 +44,7 @@ fn dead_ends(host: &Host) -> Result<(), String> {
 }
 
 pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
+    dead_ends(&world.hosts[host])?;
     let now = world.now;
     let watch = &mut world.watch.routes;
     let looked = watch.looked.entry(host).or_insert(Timestamp(0));
@@ -59,7 +63,6 @@ pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
             }
         }
     }
-    dead_ends(&world.hosts[host])?;
     watch.since.retain(|(at, task), _| *at != host || stale.contains(task));
     for task in stale {
         let since = *watch.since.entry((host, task)).or_insert(now);

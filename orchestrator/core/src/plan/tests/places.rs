@@ -2,7 +2,7 @@
 
 use model::lifecycle::Desired;
 use model::reason::Reason;
-use model::spec::Availability;
+use model::spec::{Availability, ServiceMode};
 use model::{Millis, TaskState};
 
 use super::{image, with_update};
@@ -151,6 +151,55 @@ fn a_start_waits_for_what_it_depends_on() {
     world.create(r#"{"Name":"db","TaskTemplate":{"ContainerSpec":{"Image":"db:1"}}}"#);
     world.settle();
     world.expect("app", "1 running m1");
+}
+
+#[test]
+fn a_slot_that_has_never_run_waits_also_after_a_lost_node_and_an_update() {
+    let mut world = World::with_workers(1);
+    world.create(
+        r#"{"Name":"app","TaskTemplate":{"ContainerSpec":{"Image":"app:1"}},
+            "Mode":{"Replicated":{"Replicas":2}},
+            "DependsOn":[{"Service":"db","Condition":"service_healthy"}]}"#,
+    );
+    world.settle();
+    let waits = |world: &World| {
+        (1..=2).all(|slot| {
+            let waiting = world.newest("app", slot).waiting;
+            waiting.is_some_and(|why| why.to_string() == "waiting for db (service_healthy)")
+        })
+    };
+    assert!(waits(&world));
+    world.silence("w1");
+    world.advance(Millis::from_secs(5));
+    assert!(world.show("app").contains("orphaned w1"), "{}", world.show("app"));
+    assert!(waits(&world), "{}", world.show("app"));
+    world.update("app", image("app:2"));
+    world.advance(Millis::from_secs(5));
+    assert!(waits(&world), "{}", world.show("app"));
+    world.create(r#"{"Name":"db","TaskTemplate":{"ContainerSpec":{"Image":"db:1"}}}"#);
+    world.settle();
+    world.advance(Millis::from_secs(5));
+    assert_eq!(world.slots("app").len(), 2, "{}", world.show("app"));
+}
+
+#[test]
+fn a_restart_does_not_wait_for_what_has_a_bad_moment() {
+    let mut world = World::with_workers(0);
+    world.create(r#"{"Name":"db","TaskTemplate":{"ContainerSpec":{"Image":"db:1"}}}"#);
+    world.create(
+        r#"{"Name":"app","TaskTemplate":{"ContainerSpec":{"Image":"app:1"}},
+            "DependsOn":[{"Service":"db","Condition":"service_healthy"}]}"#,
+    );
+    world.settle();
+    world.update("db", |spec| spec.mode = ServiceMode::replicated(0));
+    world.settle();
+    world.kill("app", 1, 1);
+    world.settle();
+    world.kill("app", 1, 1);
+    world.settle();
+    assert!(matches!(world.newest("app", 1).waiting, Some(Reason::BackOff { .. })));
+    world.advance(SECOND);
+    assert_eq!(world.newest("app", 1).status.state, TaskState::Running);
 }
 
 #[test]
