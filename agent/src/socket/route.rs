@@ -70,19 +70,20 @@ const CLUSTER: [&str; 16] = [
     "_swarm",
 ];
 
-/// Takes the version off a path.
+/// Takes the version off a path. One without a slash in front (`*`) gets one: it is passed on behind a
+/// version.
 ///
 /// # Errors
 /// [`VersionError`] for one that is not spoken.
 pub fn asked(uri: &Uri) -> Result<Asked, VersionError> {
-    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let path = slashed(uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str));
     let versioned = path.strip_prefix("/v").and_then(|rest| {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (version, rest) = rest.split_at(end);
         numbers(version).map(|n| (version, n, rest))
     });
     let Some((version, number, rest)) = versioned else {
-        return Ok(Asked { version: None, path: path.to_owned() });
+        return Ok(Asked { version: None, path });
     };
     if Some(number) > numbers(API_VERSION) {
         return Err(VersionError::TooNew(version.to_owned()));
@@ -90,8 +91,11 @@ pub fn asked(uri: &Uri) -> Result<Asked, VersionError> {
     if Some(number) < numbers(MIN_API_VERSION) {
         return Err(VersionError::TooOld(version.to_owned()));
     }
-    let path = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-    Ok(Asked { version: Some(version.to_owned()), path })
+    Ok(Asked { version: Some(version.to_owned()), path: slashed(rest) })
+}
+
+fn slashed(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }
 }
 
 /// `1.41` as numbers.
@@ -199,6 +203,8 @@ mod tests {
             (Some("1.41"), "/containers/json?all=1")
         );
         assert_eq!(of("/v1.24?x").expect("spoken").path, "/?x");
+        assert_eq!(of("*").expect("no version").path, "/*");
+        assert_eq!(of("://i?").expect("no version").path, "/?");
         assert_eq!(of("/volumes/v1.41").expect("no version").version, None);
         assert_eq!(of("/version").expect("no version").path, "/version");
         let new = of("/v1.99/info").expect_err("too new").to_string();
