@@ -27,3 +27,5 @@ echo "== failover: $kills kills of the leader of three"
 "$bench" failover --kills "$kills"
 echo "== compose: 5,000 services in one file of a megabyte (goal: read and checked in 100 ms)"
 cargo run --quiet --release -p compose --example speed
+echo "== leader: one change in clusters of 100 and 1,000 nodes with 100 tasks each"
+cargo run --quiet --release -p orchestrator-core --example scale 100 1000

@@ -1,5 +1,7 @@
 //! Judges nodes by their heartbeats, and gives up the tasks of those that are lost.
 
+use std::collections::BTreeSet;
+
 use model::lifecycle::Owner;
 use model::object::{Node, NodeState};
 use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
@@ -25,16 +27,18 @@ pub fn heartbeat(state: &State) -> Millis {
 pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {
     let changed = std::mem::take(&mut agenda.nodes);
     let now = draft.now;
+    let mut back = BTreeSet::new();
     if !changed.is_empty() || agenda.nodes_at.is_none_or(|at| at <= now) {
-        agenda.nodes_at = judge(draft, live);
+        agenda.nodes_at = judge(draft, live, &mut back);
     }
-    for id in changed {
-        give_up(draft, id);
+    // One that is just back keeps what has not been given up yet.
+    for id in changed.difference(&back) {
+        give_up(draft, *id);
     }
 }
 
-/// Who is up, who is down. Answers when the next may become silent.
-fn judge(draft: &mut Draft<'_>, live: &Live) -> Option<Timestamp> {
+/// Who is up, who is down; `back`: who was down. Answers when the next may become silent.
+fn judge(draft: &mut Draft<'_>, live: &Live, back: &mut BTreeSet<NodeId>) -> Option<Timestamp> {
     let (state, now) = (draft.state, draft.now);
     let usual = silence_limit(state);
     let (mut silent, mut known) = (Vec::new(), 0usize);
@@ -58,11 +62,13 @@ fn judge(draft: &mut Draft<'_>, live: &Live) -> Option<Timestamp> {
             }
             NodeState::Down => {
                 if heard > Timestamp(0) && now.since(heard) < limit {
+                    back.insert(node.id);
                     up(draft, node);
                 }
             }
             NodeState::Disconnected => {
                 if heard > node.status.since && now.since(heard) < limit {
+                    back.insert(node.id);
                     up(draft, node);
                 }
             }

@@ -51,6 +51,19 @@ fn a_node_that_returns_is_cleaned_and_takes_tasks_again() {
 }
 
 #[test]
+fn a_node_that_is_heard_before_its_tasks_are_given_up_keeps_them() {
+    let mut world = World::with_workers(1);
+    world.create(&web(4));
+    world.settle();
+    // Down is written, and what follows from it not yet.
+    let (node, message) = (world.node("w1"), "no heartbeat".to_owned());
+    world.client(Command::NodeStatus { node, state: NodeState::Down, message }).expect("taken");
+    world.settle();
+    assert_eq!(world.spread("web"), [2, 2]);
+    assert!(!world.show("web").contains("orphaned"), "{}", world.show("web"));
+}
+
+#[test]
 fn a_new_leader_gives_everybody_time_and_doubts_that_most_are_lost() {
     let mut world = World::with_workers(4);
     world.create(&web(5));
