@@ -15,7 +15,7 @@ use crate::api::cluster::{
     StreamError,
 };
 use crate::leader::Clock;
-use crate::log::{self, Log, Standing};
+use crate::log::{self, Leadership, Log, Standing};
 use crate::sessions::{self, OPEN_TIMEOUT, Sessions};
 use crate::traces;
 use crate::transport::Pool;
@@ -93,8 +93,11 @@ impl Cluster for LiveCluster {
             Some(NodeState::Unknown) | None => Reachability::Unknown,
         };
         let members = self.log.members();
+        let Leadership { leader, is_leading, .. } = self.log.leadership();
+        // This manager leads only as long as a quorum hears it.
+        let leads = |node: &NodeId| *node != self.log.node() || is_leading;
         Members {
-            leader: self.log.leadership().leader.map(|leader| leader.node),
+            leader: leader.map(|leader| leader.node).filter(leads),
             managers: members
                 .iter()
                 .map(|m| match m.standing {

@@ -29,6 +29,9 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// In front of paths on the TLS port.
 const PREFIX: &str = "/api";
 
+/// What this manager says of itself, also when nobody leads.
+const INFO: &str = "/_swarm/info";
+
 const NO_LEADER: &str = "The swarm does not have a leader. It's possible that too few managers are \
     online. Make sure more than half of the managers are online.";
 
@@ -37,8 +40,9 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
     Router::new().fallback(move |request: Request| {
         let (log, pool, api) = (log.clone(), pool.clone(), api.clone());
         async move {
-            // Of a container's node, which any manager can ask.
-            if is_of_container(request.uri().path()) {
+            // Of a container's node, which any manager can ask; or of this manager itself.
+            let path = request.uri().path();
+            if path == INFO || is_of_container(path) {
                 return answer(api, request).await;
             }
             let deadline = Instant::now() + LEADER_WAIT;

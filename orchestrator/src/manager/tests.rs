@@ -330,6 +330,37 @@ async fn a_request_waits_for_the_next_leader_while_the_last_one_cannot_be_reache
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_manager_speaks_of_itself_also_when_nobody_leads() {
+    let first = Running::first_as(Running::whole).await;
+    let second = join_manager_as(Running::whole, &first, &first).await;
+    let info = async |of: &Running| {
+        let request = axum::extract::Request::get("/_swarm/info").body(Body::empty());
+        let answer = of.local.clone().oneshot(request.expect("a request")).await;
+        let answer = answer.expect("never fails");
+        assert_eq!(answer.status(), 200);
+        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        serde_json::from_slice::<serde_json::Value>(&body).expect("JSON")
+    };
+    for manager in [&first, &second] {
+        let info = info(manager).await;
+        assert_eq!(info["NodeID"], manager.log.node().to_string());
+        assert_eq!((&info["Managers"], &info["Error"]), (&2.into(), &"".into()));
+    }
+    first.stop().await;
+    let mut leadership = second.log.watch_leadership();
+    let me = second.log.node();
+    let nobody = leadership.wait_for(|now| {
+        !now.is_leading && now.leader.as_ref().is_none_or(|leader| leader.node == me)
+    });
+    timeout(SOON, nobody).await.expect("in time").expect("a running log");
+    let info = info(&second).await;
+    assert_eq!(info["NodeID"], second.log.node().to_string());
+    let error = info["Error"].as_str().unwrap_or_default();
+    assert!(error.contains("does not have a leader"), "{info}");
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_manager_goes_on_alone_when_it_is_told_to() {
     let first = Running::first().await;
     let second = join_manager(&first, &first).await;
