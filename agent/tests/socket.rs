@@ -146,6 +146,27 @@ async fn a_host_that_is_no_node_refuses_the_swarm_part_in_dockers_words() {
 }
 
 #[tokio::test]
+async fn what_is_refused_unread_is_read_so_that_the_client_sees_the_refusal() {
+    let host = Host::start().await;
+    for path in ["/secrets/create", "/v1.99/secrets/create"] {
+        let mut stream = UnixStream::connect(&host.socket).await.expect("connected");
+        let body = "x".repeat(600 << 10);
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        // As the docker CLI does: the head first, then the body in parts.
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        for part in body.as_bytes().chunks(64 << 10) {
+            tokio::task::yield_now().await;
+            stream.write_all(part).await.expect("it is read to its end");
+        }
+        let mut answer = vec![0; 4096];
+        let read = stream.read(&mut answer).await.expect("an answer");
+        let text = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(text.contains("\"message\""), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_join_that_cannot_be_says_why_and_changes_nothing() {
     let host = Host::start().await;
     let token = format!("SWMTKN-1-{}-{}", "0".repeat(50), "a".repeat(25));

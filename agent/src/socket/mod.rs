@@ -45,6 +45,8 @@ const MAX_BODY: usize = 4 << 20;
 const GRACE: Duration = Duration::from_millis(500);
 /// How long the engine may take to say whether it has a container.
 const LOOK: Duration = Duration::from_secs(10);
+/// How long a client may take to send what is not read any more.
+const DRAIN: Duration = Duration::from_secs(5);
 /// Groups whose members may use the socket, the first that exists.
 const GROUPS: [&str; 2] = ["swarmctl", "docker"];
 
@@ -117,7 +119,10 @@ impl Socket {
             async move {
                 Ok::<_, std::convert::Infallible>(match door.check(request.headers_mut()) {
                     Ok(()) => socket.answer(request).await,
-                    Err(refusal) => refusal,
+                    Err(refusal) => {
+                        drain(request).await;
+                        refusal
+                    }
                 })
             }
         });
@@ -141,6 +146,7 @@ impl Socket {
         let asked = match route::asked(request.uri()) {
             Ok(asked) => asked,
             Err(error) => {
+                drain(request).await;
                 return reply::finish(message(StatusCode::BAD_REQUEST, &error.to_string()));
             }
         };
@@ -195,10 +201,13 @@ impl Socket {
                 let page = crate::metrics::serve::page(&self.membership).await;
                 Ok(reply::typed(model::metrics::CONTENT_TYPE, page))
             }
-            Who::Manager => {
-                let manager = self.manager()?;
-                pass::on(&manager, &asked.path, request).await
-            }
+            Who::Manager => match self.manager() {
+                Ok(manager) => pass::on(&manager, &asked.path, request).await,
+                Err(refusal) => {
+                    drain(request).await;
+                    Err(refusal)
+                }
+            },
             Who::Engine => self.to_engine(asked, request).await,
         }
     }
@@ -235,6 +244,15 @@ impl Socket {
         }
         self.to_engine(asked, request).await
     }
+}
+
+/// Reads to its end what is refused without being looked at: a client that still writes when the
+/// connection is closed may not see the answer.
+async fn drain(request: Request<Incoming>) {
+    let mut body = Limited::new(request.into_body(), MAX_BODY);
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    // A client that takes longer is refused all the same.
+    let _ = tokio::time::timeout(DRAIN, read).await;
 }
 
 /// Reads a JSON body.
