@@ -348,6 +348,21 @@ async fn the_swarm_shows_tokens_and_rotates_them() {
     assert!(!client.get("/_swarm/info").await.text.contains("SWMTKN"));
 }
 
+#[tokio::test]
+async fn settings_that_nobody_gave_are_shown_as_what_holds() {
+    let client = Client::new(0);
+    let before = client.get("/swarm").await.ok();
+    let path = format!("/swarm/update?version={}", before["Version"]["Index"]);
+    assert_eq!(client.post(&path, &json!({"Name": "default"})).await.status, 200);
+    let spec = client.get("/swarm").await.ok()["Spec"].clone();
+    assert_eq!(spec["Orchestration"]["TaskHistoryRetentionLimit"], 5);
+    assert_eq!(spec["Dispatcher"]["HeartbeatPeriod"], 500_000_000);
+    assert_eq!(spec["CAConfig"]["NodeCertExpiry"], 7_776_000_000_000_000_i64);
+    assert_eq!(spec["Raft"], before["Spec"]["Raft"]);
+    let info = client.get("/_swarm/info").await.ok();
+    assert_eq!(info["Cluster"]["Spec"], spec);
+}
+
 /// Every request of the swarm part, with a body where one is needed.
 fn everything() -> Vec<(&'static str, &'static str, Value)> {
     let (none, network) = (Value::Null, json!({"Name": "front", "Driver": "overlay"}));

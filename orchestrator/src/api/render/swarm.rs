@@ -1,10 +1,40 @@
 //! The cluster itself: what everyone may know, and the join tokens.
 
+use model::Millis;
 use model::api::{ClusterInfo, JoinTokens, Swarm};
 use model::object::Cluster;
+use model::spec::{ClusterSpec, DEFAULT_HEARTBEAT, RaftSettings};
 use model::wire::join::JoinToken;
 
 use super::Authorities;
+use crate::ca::NODE_LIFETIME;
+
+/// Ended tasks that are kept in each slot when the spec does not say.
+const HISTORY: i64 = 5;
+
+/// The spec with what holds in the place of what was left out, as docker's engine shows it.
+fn effective(spec: &ClusterSpec) -> ClusterSpec {
+    let mut spec = spec.clone();
+    let nanos = |span: Millis| i64::try_from(span.0 * 1_000_000).unwrap_or(i64::MAX);
+    spec.orchestration.task_history_retention_limit.get_or_insert(HISTORY);
+    if spec.dispatcher.heartbeat_period == 0 {
+        spec.dispatcher.heartbeat_period = nanos(DEFAULT_HEARTBEAT);
+    }
+    if spec.ca_config.node_cert_expiry == 0 {
+        spec.ca_config.node_cert_expiry = nanos(NODE_LIFETIME);
+    }
+    if spec.raft == RaftSettings::default() {
+        // Docker's; ours are set elsewhere, and clients know no others.
+        spec.raft = RaftSettings {
+            snapshot_interval: 10_000,
+            keep_old_snapshots: Some(0),
+            log_entries_for_slow_followers: 500,
+            election_tick: 10,
+            heartbeat_tick: 1,
+        };
+    }
+    spec
+}
 
 /// What everyone may know.
 pub(in crate::api) fn cluster_info(cluster: &Cluster, authorities: &Authorities) -> ClusterInfo {
@@ -13,7 +43,7 @@ pub(in crate::api) fn cluster_info(cluster: &Cluster, authorities: &Authorities)
         version: cluster.meta.version.into(),
         created_at: cluster.meta.created_at.into(),
         updated_at: cluster.meta.updated_at.into(),
-        spec: cluster.spec.clone(),
+        spec: effective(&cluster.spec),
         tls_info: authorities.cluster(),
         root_rotation_in_progress: cluster.rotation.is_some(),
         default_addr_pool: cluster.address_pools.clone(),
