@@ -10,6 +10,12 @@ pub fn ago(moment: Moment) -> String {
     format!("{} ago", span(u64::try_from(now.saturating_sub(then)).unwrap_or(0) / 1000))
 }
 
+/// The same inside of a sentence, where docker has no capitals: `Running less than a second ago`.
+#[must_use]
+pub fn ago_within(moment: Moment) -> String {
+    ago(moment).to_lowercase()
+}
+
 /// So many seconds in words.
 fn span(seconds: u64) -> String {
     let some = |n: u64, unit: &str| format!("{n} {unit}{}", if n == 1 { "" } else { "s" });

@@ -18,15 +18,18 @@ use crate::contexts::{Contexts, DEFAULT_CONTEXT};
 /// Where the API is when nothing else is said.
 pub const DEFAULT_HOST: &str = "unix:///run/swarmctl/docker.sock";
 
+/// The part of a command's help that has what every command takes.
+const API: &str = "Where the API is";
+
 /// What was said on the command line.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Said {
     /// Where the API is: unix:///path or tcp://host:port [env: SWARMCTL_HOST, DOCKER_HOST]
     /// [default: the context in use, or the agent's socket]
-    #[arg(short = 'H', long, value_name = "URL")]
+    #[arg(short = 'H', long, value_name = "URL", help_heading = API)]
     pub host: Option<String>,
     /// The context to use for this command; see `swarmctl context` [env: SWARMCTL_CONTEXT]
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = API)]
     #[arg(add = crate::contexts::names())]
     pub context: Option<String>,
     #[command(flatten)]
@@ -37,16 +40,16 @@ pub struct Said {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Proof {
     /// Trust only servers whose certificate is signed by this one [env: DOCKER_CERT_PATH/ca.pem]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = API)]
     pub tlscacert: Option<PathBuf>,
     /// This client's certificate [env: DOCKER_CERT_PATH/cert.pem]
-    #[arg(long, global = true, value_name = "FILE", requires = "tlskey")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = API, requires = "tlskey")]
     pub tlscert: Option<PathBuf>,
     /// The certificate's key [env: DOCKER_CERT_PATH/key.pem]
-    #[arg(long, global = true, value_name = "FILE", requires = "tlscert")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = API, requires = "tlscert")]
     pub tlskey: Option<PathBuf>,
     /// A file with the token to show instead of a certificate [env: SWARMCTL_TOKEN: the token]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = API)]
     pub token_file: Option<PathBuf>,
 }
 

@@ -70,6 +70,10 @@ pub async fn run(client: &Client, args: &LogsArgs) -> anyhow::Result<()> {
             let path = format!("/tasks/{}", encoded(&args.service));
             match client.get::<Task>(&path).await {
                 Ok(task) => ("tasks", task.id),
+                Err(error) if error.is_not_found() => anyhow::bail!(
+                    "there is no service or task {} (swarmctl service ls, swarmctl ps)",
+                    args.service
+                ),
                 Err(_) => return Err(not_found),
             }
         }

@@ -18,12 +18,16 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Service,
+    /// A service and what has to follow: `web=`.
+    Scale,
     Task,
     Node,
     Stack,
     Secret,
     Config,
     Network,
+    /// Of the host of the API.
+    Volume,
 }
 
 /// The names of a kind, as clap wants them.
@@ -56,6 +60,15 @@ async fn ask(client: &Client, kind: Kind) -> Option<Vec<String>> {
     };
     Some(match kind {
         Kind::Service => all(list("/services").await?, |s| &s["Spec"]["Name"]),
+        Kind::Scale => {
+            let services = all(list("/services").await?, |s| &s["Spec"]["Name"]);
+            services.into_iter().map(|name| format!("{name}=")).collect()
+        }
+        Kind::Volume => {
+            let mut answer: Value = client.get("/volumes").await.ok()?;
+            let Value::Array(volumes) = answer["Volumes"].take() else { return None };
+            all(volumes, |v| &v["Name"])
+        }
         Kind::Node => all(list("/nodes").await?, |n| &n["Description"]["Hostname"]),
         Kind::Secret => all(list("/secrets").await?, |s| &s["Spec"]["Name"]),
         Kind::Config => all(list("/configs").await?, |c| &c["Spec"]["Name"]),

@@ -1,7 +1,7 @@
 //! `ca`: the cluster's certificate authority, shown and rotated.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,8 +9,9 @@ use model::api::{Node, Swarm, TlsInfo};
 use serde_json::Value;
 
 use super::service::nanoseconds;
-use crate::client::Client;
+use crate::client::{CallError, Client};
 use crate::output;
+use crate::wait::passes;
 
 /// `swarmctl ca`
 #[derive(Debug, Args)]
@@ -18,7 +19,7 @@ use crate::output;
                         swarmctl ca --rotate\n  \
                         swarmctl ca --rotate --ca-cert root.pem --ca-key root.key\n\n\
                         A rotation waits for every node. One that is away follows when it is back; one \
-                        that is lost is removed\n(swarmctl node rm NAME). No container is restarted. \
+                        that is lost is removed (swarmctl node rm NAME). No container is restarted. \
                         Join tokens are new when it is over.")]
 pub struct CaArgs {
     /// Put another authority in the place of the present one: a new one, or that of --ca-cert
@@ -43,6 +44,9 @@ pub struct CaArgs {
 
 /// Between two looks at how far a rotation has come.
 const LOOK: Duration = Duration::from_millis(300);
+
+/// How long a cluster that does not answer is asked again: a leader change takes far less.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Prints the root certificate that nodes trust, after another has taken its place if that is asked.
 ///
@@ -88,9 +92,20 @@ async fn rotate(client: &Client, args: &CaArgs) -> anyhow::Result<()> {
 /// Waits until every node has followed, and says of each change for whom it still waits.
 async fn follow(client: &Client, quiet: bool) -> anyhow::Result<()> {
     let mut said = String::new();
+    let mut answered = Instant::now();
     loop {
-        let swarm: Swarm = client.get("/swarm").await?;
-        let nodes: Vec<Node> = client.get("/nodes").await?;
+        let (swarm, nodes) = match look(client).await {
+            Ok(seen) => seen,
+            Err(error) if passes(&error) && answered.elapsed() < PATIENCE => {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            Err(error) => {
+                return Err(anyhow::Error::new(error)
+                    .context("the rotation was begun and goes on, but is no longer waited for"));
+            }
+        };
+        answered = Instant::now();
         let rotating = swarm.info.root_rotation_in_progress;
         let behind: Vec<&Node> = nodes
             .iter()
@@ -108,6 +123,10 @@ async fn follow(client: &Client, quiet: bool) -> anyhow::Result<()> {
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+async fn look(client: &Client) -> Result<(Swarm, Vec<Node>), CallError> {
+    Ok((client.get("/swarm").await?, client.get("/nodes").await?))
 }
 
 /// While the rotation runs a new certificate is waited for; then that the old root is forgotten.

@@ -29,6 +29,7 @@ pub enum ContextCommand {
         format: Format,
     },
     /// Show contexts with the files that belong to them
+    #[command(mut_arg("names", |names| names.add(crate::contexts::names())))]
     Inspect(InspectArgs),
     /// Use a context from now on
     Use {

@@ -64,7 +64,7 @@ pub async fn run(client: &Client, args: &EventsArgs) -> anyhow::Result<()> {
     let mut path = format!("/events?filters={}", filters(&pairs.collect::<Vec<_>>()));
     for (name, time) in [("since", &args.since), ("until", &args.until)] {
         if let Some(time) = time {
-            path += &format!("&{name}={}", encoded(time));
+            path += &format!("&{name}={}", encoded(&moment(time)));
         }
     }
     let answer = client.send(Method::GET, &path, &[], Bytes::new()).await?;
@@ -81,6 +81,18 @@ pub async fn run(client: &Client, args: &EventsArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A span back from now as the time that it means: an engine takes no spans. Others as they are.
+fn moment(text: &str) -> String {
+    match compose::quantity::duration::parse(text) {
+        Ok(nanos) if text.parse::<f64>().is_err() => {
+            let back = jiff::SignedDuration::from_nanos(nanos);
+            let at = jiff::Timestamp::now().checked_sub(back).unwrap_or_default();
+            format!("{}.{:09}", at.as_second(), at.subsec_nanosecond())
+        }
+        Ok(_) | Err(_) => text.to_owned(),
+    }
 }
 
 /// Takes the objects that have come whole.
@@ -135,6 +147,17 @@ fn shown(event: &Value, format: &EventFormat) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_back_from_now_becomes_a_time_and_a_time_stays_what_it_is() {
+        let seconds = |text: &str| moment(text).split('.').next().and_then(|s| s.parse().ok());
+        let now = jiff::Timestamp::now().as_second();
+        let hour_ago: i64 = seconds("1h").expect("a time");
+        assert!((now - 3_600..now - 3_500).contains(&hour_ago), "{hour_ago}");
+        for time in ["1795254014", "1795254014.5", "2026-11-21T09:41:14Z"] {
+            assert_eq!(moment(time), time);
+        }
+    }
 
     #[test]
     fn events_cut_anywhere_are_whole_objects() {

@@ -39,10 +39,10 @@ pub struct ExecArgs {
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = super::service::variable)]
     env: Vec<String>,
     /// User, or user:group
-    #[arg(short, long, value_name = "USER[:GROUP]", default_value = "")]
+    #[arg(short, long, value_name = "USER[:GROUP]", default_value = "", hide_default_value = true)]
     user: String,
     /// Working directory
-    #[arg(short, long, value_name = "PATH", default_value = "")]
+    #[arg(short, long, value_name = "PATH", default_value = "", hide_default_value = true)]
     workdir: String,
     /// With all capabilities
     #[arg(long)]

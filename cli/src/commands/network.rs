@@ -24,6 +24,7 @@ pub enum NetworkCommand {
         no_trunc: bool,
     },
     /// Show networks with all their properties
+    #[command(mut_arg("names", |names| names.add(names::of(names::Kind::Network))))]
     Inspect {
         #[command(flatten)]
         inspect: InspectArgs,

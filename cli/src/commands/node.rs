@@ -19,6 +19,7 @@ pub enum NodeCommand {
     #[command(visible_alias = "list")]
     Ls(Listing),
     /// Show hosts with all their properties; `self` is the host of the API
+    #[command(mut_arg("names", |names| names.add(names::of(Kind::Node))))]
     Inspect(InspectArgs),
     /// List the tasks of hosts
     Ps {

@@ -27,6 +27,7 @@ pub enum SecretCommand {
     #[command(visible_alias = "list")]
     Ls(Listing),
     /// Show secrets, without what they hold
+    #[command(mut_arg("names", |names| names.add(names::of(names::Kind::Secret))))]
     Inspect(InspectArgs),
     /// Remove secrets that no service uses
     #[command(visible_alias = "remove")]
@@ -48,6 +49,7 @@ pub enum ConfigCommand {
     #[command(visible_alias = "list")]
     Ls(Listing),
     /// Show configs; --data prints what one holds
+    #[command(mut_arg("names", |names| names.add(names::of(names::Kind::Config))))]
     Inspect(ConfigInspect),
     /// Remove configs that no service uses
     #[command(visible_alias = "remove")]

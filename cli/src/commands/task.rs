@@ -6,7 +6,7 @@ use clap::Args;
 use model::api::{Node, Service, Task};
 
 use super::common::Listing;
-use crate::ago::ago;
+use crate::ago::ago_within;
 use crate::client::Client;
 use crate::output::{Format, Table, capital, short};
 
@@ -84,7 +84,7 @@ fn show(
             image.to_owned(),
             nodes.get(task.node_id.as_str()).copied().unwrap_or_default().to_owned(),
             capital(&task.desired_state),
-            format!("{} {}", capital(&task.status.state), ago(task.status.timestamp)),
+            format!("{} {}", capital(&task.status.state), ago_within(task.status.timestamp)),
             cut(&task.status.err, args.no_trunc),
             ports(task),
         ]);

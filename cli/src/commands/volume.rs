@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::common::{InspectArgs, Listing, label, remove};
 use crate::client::{Client, encoded};
+use crate::names::{self, Kind};
 use crate::output::Table;
 
 /// `swarmctl volume`
@@ -19,11 +20,12 @@ pub enum VolumeCommand {
     #[command(visible_alias = "list")]
     Ls(Listing),
     /// Show volumes with all their properties
+    #[command(mut_arg("names", |names| names.add(names::of(Kind::Volume))))]
     Inspect(InspectArgs),
     /// Remove volumes of this host, and what is in them
     #[command(visible_alias = "remove")]
     Rm {
-        #[arg(required = true)]
+        #[arg(required = true, add = names::of(Kind::Volume))]
         volumes: Vec<String>,
         /// Not an error when there is no such volume
         #[arg(short, long)]
@@ -38,7 +40,7 @@ pub enum VolumeCommand {
     swarmctl volume create -o type=nfs -o o=addr=192.0.2.5,rw -o device=:/export data")]
 pub struct CreateArgs {
     /// Its name [default: one is made up]
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true)]
     name: String,
     /// The engine's driver
     #[arg(short, long, default_value = "local")]

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use model::api::{FailedTask, Progress, Verdict, WaitingTask};
 
 use super::Look;
-use crate::ago::ago;
+use crate::ago::ago_within;
 use crate::client::Client;
 use crate::logs::next_line;
 
@@ -92,7 +92,7 @@ fn failure(task: &FailedTask) -> String {
         code if task.text.contains(&code.to_string()) => String::new(),
         code => format!(" (exit code {code})"),
     };
-    format!("{name}{place}: {} {}: {}{code}", task.state, ago(task.at), task.text)
+    format!("{name}{place}: {} {}: {}{code}", task.state, ago_within(task.at), task.text)
 }
 
 /// `web.2` of `web.2.task-id`.

@@ -171,6 +171,34 @@ async fn the_authority_is_rotated_and_every_node_waited_for() {
     assert_eq!(world.get("/swarm").await["RootRotationInProgress"], false);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_is_waited_for_while_the_leader_changes() {
+    let world = World::start(1);
+    let calls = Arc::new(AtomicU32::new(0));
+    // The rotation reads the cluster and writes it; then it looks, and nobody leads for a while.
+    let leaderless = 3..6;
+    let layer = axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let call = calls.fetch_add(1, Ordering::SeqCst);
+            let refused = leaderless.contains(&call);
+            async move {
+                if refused {
+                    let body = json!({"message": "The swarm does not have a leader."});
+                    return (StatusCode::SERVICE_UNAVAILABLE, body.to_string()).into_response();
+                }
+                next.run(request).await
+            }
+        },
+    );
+    let listener = UnixListener::bind(world.path("changing.sock")).expect("a socket");
+    let router = world.router().layer(layer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let line = format!("ca --rotate -H unix://{}", world.path("changing.sock").display());
+    let done = swarmctl(&world, &line).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out, world.ok("ca").await);
+}
+
 /// A frame of the log of a task.
 fn frame(time: &str, task: &str, text: &str) -> Vec<u8> {
     let details = format!("com.docker.swarm.node.id=n1,com.docker.swarm.task.id={task}");

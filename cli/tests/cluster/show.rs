@@ -155,7 +155,12 @@ async fn shells_complete_commands_flags_and_live_names() {
         }
     };
     assert!(complete("service rm ").await.contains("webshop"));
+    assert!(complete("service inspect ").await.contains("webshop"));
+    assert!(complete("service scale ").await.contains("webshop="));
     assert!(complete("node drain ").await.contains("w1"));
+    assert!(complete("node inspect ").await.contains("w1"));
+    assert!(complete("network inspect ").await.contains("ingress"));
+    assert!(complete("context inspect ").await.contains("default"));
     assert!(complete("service upd").await.contains("update"));
     assert!(complete("service create --limit-m").await.contains("--limit-memory"));
 }

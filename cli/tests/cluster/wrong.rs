@@ -94,6 +94,7 @@ async fn what_does_not_exist_is_named() {
     let world = World::stopped(0);
     for (line, says) in [
         ("service inspect nope", "service nope not found"),
+        ("logs nope", "there is no service or task nope"),
         ("service update --force nope", "service nope not found"),
         ("service scale nope=2", "service nope not found"),
         ("service rm nope", "service nope not found"),
@@ -101,7 +102,6 @@ async fn what_does_not_exist_is_named() {
         ("node drain nope", "node nope not found"),
         ("network inspect nope", "network nope not found"),
         ("stack ps nope", "nothing found in stack: nope"),
-        ("logs nope", "nope"),
     ] {
         let done = world.run(line).await;
         assert_eq!(done.code, 1, "{line}");

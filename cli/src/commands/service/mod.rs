@@ -43,11 +43,12 @@ pub enum ServiceCommand {
         list: task::ListArgs,
     },
     /// Show services with all their properties
+    #[command(mut_arg("names", |names| names.add(names::of(Kind::Service))))]
     Inspect(InspectArgs),
     /// Change how many replicas services have
     Scale {
         /// SERVICE=REPLICAS
-        #[arg(required = true, value_parser = parse_scale)]
+        #[arg(required = true, value_parser = parse_scale, add = names::of(Kind::Scale))]
         scales: Vec<(String, u64)>,
         #[command(flatten)]
         wait: wait::Args,
