@@ -1,11 +1,13 @@
-//! Managers come and go: promoted, demoted, all of them away for a minute.
+//! Managers come and go: promoted, demoted, all of them away for a minute. Their authority changes.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use cluster_tests::cluster::{Cluster, eventually, http, text_of};
-use cluster_tests::lab::PROBE;
+use cluster_tests::lab::{PROBE, program};
 
 /// Long enough for anything that should take seconds, on two busy cores.
 const SOON: Duration = Duration::from_secs(60);
@@ -233,6 +235,146 @@ mod on_real_hosts {
             ensure!(running.len() == 2, "{running:?}");
             Ok(())
         });
+    }
+
+    #[test]
+    fn the_certificate_authority_changes_under_running_services_and_without_its_leader() {
+        let cluster = Cluster::up("rotate", 3, 2);
+        cluster.load_probe();
+        everywhere(&cluster, "web");
+        // One host is none of the cluster's: it joins when the authority has changed.
+        cluster.docker("w2", &["swarm", "leave"]).expect("it leaves");
+        eventually("w2 is gone", SOON, || cluster.docker("m1", &["node", "rm", "w2"]));
+        let stay = ["m1", "m2", "m3", "w1"];
+        let running = || stay.map(|host| containers(&cluster, host, "web").expect("ps"));
+        let before = running();
+        let root = cluster.docker("m1", &["swarm", "ca"]).expect("a root");
+        let old_token = token(&cluster);
+
+        let said = cluster.docker("m2", &["swarm", "ca", "--rotate"]).expect("rotated");
+        let new_root = cluster.docker("m3", &["swarm", "ca"]).expect("a root");
+        assert!(said.ends_with(&new_root), "{said}");
+        assert_ne!(new_root, root);
+        followed(&cluster, 4);
+        assert_eq!(running(), before, "no container was restarted");
+
+        let manager = cluster.address("m1", 2377);
+        let join =
+            |token: &str| cluster.docker("w2", &["swarm", "join", "--token", token, &manager]);
+        let refused = join(&old_token).expect_err("the token of another authority");
+        assert!(refused.to_string().contains("belongs to another cluster"), "{refused}");
+        join(&token(&cluster)).expect("joined");
+        serving(&cluster, "web");
+
+        // A host that is off holds the next one up, whoever leads meanwhile.
+        cluster.run(&["kill", "w2"]);
+        let leader = leader(&cluster, "m1").expect("a leader");
+        let other = stay.into_iter().find(|host| *host != leader).expect("another manager");
+        let mut rotation = Rotation::start(&cluster, other);
+        rotation.says("waiting for w2 (down)");
+        cluster.exec(&leader, &["sh", "-c", "kill -9 $(pidof orchestrator)"]);
+        eventually("another leads, and it waits for w2", SOON, || {
+            let format = "{{.Hostname}} {{.TLSStatus}}";
+            let nodes = cluster.docker(other, &["node", "ls", "--format", format])?;
+            let behind: Vec<&str> = nodes.lines().filter(|n| !n.ends_with(" Ready")).collect();
+            ensure!(behind == ["w2 Needs Rotation"], "{nodes}");
+            Ok(())
+        });
+        assert_eq!(rotation.program.try_wait().expect("known"), None, "it waits");
+        assert_eq!(cluster.docker(other, &["swarm", "ca"]).expect("a root"), new_root);
+        cluster.run(&["start", "w2"]);
+        let last_root = rotation.ends();
+        assert_eq!(cluster.docker(&leader, &["swarm", "ca"]).expect("a root"), last_root);
+        assert_ne!(last_root, new_root);
+        followed(&cluster, 5);
+        serving(&cluster, "web");
+        assert_eq!(running(), before, "no container was restarted");
+        settled(&cluster, "m1", &["m1", "m2", "m3"]);
+        // Whoever starts anew has what it needs.
+        for host in ["m1", "w1"] {
+            cluster.run(&["restart", "agent", host, "--kill"]);
+        }
+        eventually("m1 is back", SOON, || cluster.docker("m1", &["node", "ls"]));
+        everywhere(&cluster, "more");
+        assert_eq!(running(), before, "no container was restarted");
+    }
+
+    /// The token that makes a host a worker.
+    fn token(cluster: &Cluster) -> String {
+        let token = cluster.docker("m1", &["swarm", "join-token", "-q", "worker"]);
+        token.expect("a token").trim().to_owned()
+    }
+
+    /// Has a service run on each of five hosts.
+    fn everywhere(cluster: &Cluster, service: &str) {
+        let create = ["service", "create", "--detach", "--name", service, "--mode", "global"];
+        cluster.docker("m1", &[&create[..], &[PROBE, "sleep"]].concat()).expect("create");
+        serving(cluster, service);
+    }
+
+    fn serving(cluster: &Cluster, service: &str) {
+        eventually("it runs on five hosts", SOON, || {
+            let running = cluster.running("m1", service)?;
+            ensure!(running.len() == 5, "{running:?}");
+            Ok(())
+        });
+    }
+
+    /// Waits until this many nodes are there, all ready and with certificates of the authority.
+    fn followed(cluster: &Cluster, count: usize) {
+        eventually("every node has followed", SOON, || {
+            let format = "{{.Status}} {{.TLSStatus}}";
+            let nodes = cluster.docker("m1", &["node", "ls", "--format", format])?;
+            ensure!(nodes.lines().filter(|n| *n == "Ready Ready").count() == count, "{nodes}");
+            Ok(())
+        });
+    }
+
+    /// `swarmctl ca --rotate`, which waits; ended with the test.
+    struct Rotation {
+        program: Child,
+        said: BufReader<std::process::ChildStderr>,
+    }
+
+    impl Rotation {
+        fn start(cluster: &Cluster, host: &str) -> Rotation {
+            let socket = cluster.host(host).cluster_socket;
+            let mut program = Command::new(program("swarmctl"))
+                .args(["--host", &format!("unix://{}", socket.display()), "ca", "--rotate"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("swarmctl starts");
+            let said = BufReader::new(program.stderr.take().expect("piped"));
+            Rotation { program, said }
+        }
+
+        /// Reads until it says this.
+        fn says(&mut self, words: &str) {
+            let mut all = String::new();
+            while !all.contains(words) {
+                let more = self.said.read_line(&mut all).expect("text");
+                assert!(more > 0, "it ended without {words:?}: {all}");
+            }
+        }
+
+        /// Waits for its end, and answers with the certificate that it prints.
+        fn ends(mut self) -> String {
+            let mut rest = String::new();
+            std::io::Read::read_to_string(&mut self.said, &mut rest).expect("text");
+            let mut root = String::new();
+            let mut out = self.program.stdout.take().expect("piped");
+            std::io::Read::read_to_string(&mut out, &mut root).expect("text");
+            assert!(self.program.wait().expect("it ends").success(), "{rest}");
+            root
+        }
+    }
+
+    impl Drop for Rotation {
+        fn drop(&mut self) {
+            let _ = self.program.kill();
+            let _ = self.program.wait();
+        }
     }
 
     #[test]
