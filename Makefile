@@ -36,6 +36,10 @@ demo-down: ## removes every trace of the demo
 test: deps ## every test there is; ends with `N passed, N failed`
 	@scripts/test.sh
 
+.PHONY: schemathesis
+schemathesis: ## schemathesis against the API over a cluster in memory (from PyPI; some minutes)
+	@scripts/schemathesis.sh
+
 .PHONY: test-deb
 test-deb: ## the Debian package on three clean roots: install, cluster, upgrade, purge (as root)
 	@$(CARGO) build --bins -p orchestrator -p agent -p swarmctl -p sample-services
