@@ -165,10 +165,11 @@ impl<'a> Draft<'a> {
         known.unwrap_or_else(|| self.state.free_addresses(network))
     }
 
-    /// One address for the task, one for the node's gateway if it has none there yet.
+    /// One address for the task, one for the node's gateway if it has none there yet, or one that
+    /// counts as free so far.
     fn asked(&self, network: NetworkId, node: NodeId) -> usize {
         let has_gateway = self.gateways.contains(&(network, node))
-            || self.state.network(network).is_some_and(|n| n.gateways.contains_key(&node));
+            || self.state.has_gateway_in_use(network, node);
         if has_gateway { 1 } else { 2 }
     }
 }

@@ -120,14 +120,15 @@ impl Step<'_> {
     }
 
     /// Gives the next address of a network. When none is left, gateways of nodes that no longer
-    /// have a task there are taken back first.
-    pub(super) fn take_address(&mut self, id: NetworkId) -> Option<Ipv4Addr> {
+    /// have a task there are taken back first, but not that of the node which gets one (`to`).
+    pub(super) fn take_address(&mut self, id: NetworkId, to: Option<NodeId>) -> Option<Ipv4Addr> {
         let now = self.now;
         let pool = Arc::make_mut(self.state.pools.get_mut(&id)?);
         if let Some(address) = pool.take(now) {
             return Some(address);
         }
-        let idle = self.state.idle_gateways(id);
+        let mut idle = self.state.idle_gateways(id);
+        idle.retain(|node| Some(*node) != to);
         if idle.is_empty() {
             return None;
         }
@@ -155,7 +156,7 @@ impl Step<'_> {
         if network.gateways.contains_key(&node) {
             return Some(());
         }
-        let address = self.take_address(id)?;
+        let address = self.take_address(id, Some(node))?;
         let mut network = self.state.network(id).map(|n| (**n).clone())?;
         network.gateways.insert(node, address);
         self.put_network(network);

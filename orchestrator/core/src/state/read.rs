@@ -320,7 +320,13 @@ impl State {
         known.gateways.keys().filter(|node| !used(node)).copied().collect()
     }
 
-    /// How many tasks the network still has an address for.
+    /// Whether the node has a gateway address of the network that cannot be taken back now.
+    #[must_use]
+    pub fn has_gateway_in_use(&self, network: NetworkId, node: NodeId) -> bool {
+        self.index.network_users.contains_key(&(network, node))
+    }
+
+    /// How many addresses the network can still give, those of idle gateways among them.
     #[must_use]
     pub fn free_addresses(&self, network: NetworkId) -> usize {
         self.pool(network).map_or(0, Pool::free) + self.idle_gateways(network).len()

@@ -164,7 +164,7 @@ impl Step<'_> {
         if !asked.is_dnsrr() {
             for network in overlay_networks(template) {
                 let kept = old.vips.get(&network).copied();
-                let address = kept.or_else(|| self.take_address(network));
+                let address = kept.or_else(|| self.take_address(network, None));
                 let address = address.ok_or_else(|| self.exhausted(network))?;
                 vips.insert(network, address);
             }

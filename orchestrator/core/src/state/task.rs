@@ -99,7 +99,9 @@ impl Step<'_> {
             return outdated(format!("node {id}: {objection}"));
         }
         for network in overlay_networks(template) {
-            let given = self.ensure_gateway(network, id).and_then(|()| self.take_address(network));
+            let given = self
+                .ensure_gateway(network, id)
+                .and_then(|()| self.take_address(network, Some(id)));
             let Some(address) = given else {
                 return outdated(format!("network {network} has no free address"));
             };

@@ -24,6 +24,45 @@ fn reservations_fit_and_room_is_taken_as_it_comes() {
     assert_eq!(world.spread("web"), [1, 1, 1]);
 }
 
+/// Six addresses, for services, gateways and tasks.
+fn small_network(world: &mut World, name: &str) {
+    let spec = format!(r#"{{"Name":"{name}","IPAM":{{"Config":[{{"Subnet":"10.9.0.0/29"}}]}}}}"#);
+    let spec = serde_json::from_str(&spec).expect("a network");
+    world.client(Command::CreateNetwork { spec: Box::new(spec) }).expect("created");
+}
+
+#[test]
+fn a_node_that_gets_a_task_keeps_its_gateway_when_others_are_taken_back() {
+    let mut world = World::with_workers(2);
+    small_network(&mut world, "small");
+    let on = |name: &str, replicas: u64, node: &str| {
+        format!(
+            r#"{{"Name":"{name}","TaskTemplate":{{"ContainerSpec":{{"Image":"web:1"}},
+                "Networks":[{{"Target":"small"}}],
+                "Placement":{{"Constraints":["node.hostname=={node}"]}}}},
+                "EndpointSpec":{{"Mode":"dnsrr"}},"Mode":{{"Replicated":{{"Replicas":{replicas}}}}}}}"#
+        )
+    };
+    // Of six addresses w1's gateway and task have two; they go, and the gateway stays for a while.
+    world.create(&on("first", 1, "w1"));
+    world.settle();
+    world.remove("first");
+    world.advance(Millis::from_secs(10));
+    // m1 takes all that is left, or one less; then a task comes back to w1.
+    world.create(&on("second", 4, "m1"));
+    world.settle();
+    world.create(&on("third", 2, "w1"));
+    world.settle();
+    world.advance(Millis::from_secs(10));
+    let network = world.state.network_named("small").expect("there");
+    for task in world.state.tasks().filter(|t| !t.status.state.is_terminal()) {
+        if let Some(node) = task.node {
+            assert!(network.gateways.contains_key(&node), "{task:?}");
+        }
+    }
+    assert!(world.state.tasks().any(|t| matches!(t.waiting, Some(Reason::NoAddress { .. }))));
+}
+
 #[test]
 fn two_templates_of_one_service_share_the_room_of_a_node() {
     let mut world = World::with_workers(2);
