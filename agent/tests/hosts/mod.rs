@@ -92,11 +92,11 @@ impl World {
             encrypted: false,
             options: Labels::new(),
             labels: Labels::new(),
-            remote: BTreeMap::new(),
-            remote_gateways: BTreeMap::new(),
+            members: Arc::default(),
         };
         for host in 1..=hosts {
-            network.remote_gateways.insert(gateway(host), node(host));
+            let members = Arc::make_mut(&mut network.members);
+            members.gateways.insert(gateway(host), node(host));
         }
         let mut service = ServiceOrder {
             id: WEB,
@@ -178,7 +178,8 @@ impl World {
         let name = format!("c{last}");
         let id = TaskId(Id(u128::from(last)));
         self.orders.tasks.insert(id, task(id, address));
-        self.orders.networks.get_mut(&NET).expect("the network").remote.insert(address, node(host));
+        let network = self.orders.networks.get_mut(&NET).expect("the network");
+        Arc::make_mut(&mut network.members).tasks.insert(address, node(host));
         self.publish_orders();
         let settled = self.orders.fence.revision;
         self.wait_applied(settled);
@@ -239,10 +240,8 @@ impl World {
         let me = node(host);
         let network = orders.networks.get_mut(&NET).expect("the network");
         let here: BTreeSet<Ipv4Addr> =
-            network.remote.iter().filter(|(_, n)| **n == me).map(|(a, _)| *a).collect();
+            network.members.tasks.iter().filter(|(_, n)| **n == me).map(|(a, _)| *a).collect();
         network.gateway = gateway(host);
-        network.remote.retain(|_, node| *node != me);
-        network.remote_gateways.retain(|_, node| *node != me);
         orders.tasks.retain(|_, task| here.contains(&task.attachments[0].address));
         for other in self.hosts.keys().filter(|other| **other != host) {
             let peer = PeerOrder {

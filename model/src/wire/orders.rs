@@ -128,10 +128,82 @@ pub struct NetworkOrder {
     /// `com.docker.network.driver.mtu` and the like.
     pub options: Labels,
     pub labels: Labels,
-    /// Every task address on other nodes, and where it is.
-    pub remote: BTreeMap<Ipv4Addr, NodeId>,
-    /// The gateway addresses of the other nodes that are on this network.
-    pub remote_gateways: BTreeMap<Ipv4Addr, NodeId>,
+    /// Shared: who is on a network is the same for every node that is told of it.
+    pub members: Arc<Members>,
+}
+
+impl NetworkOrder {
+    /// Whether only who is on it may differ.
+    #[must_use]
+    pub fn is_but_for_members(&self, other: &NetworkOrder) -> bool {
+        let NetworkOrder {
+            id,
+            name,
+            vni,
+            subnet,
+            gateway,
+            internal,
+            attachable,
+            encrypted,
+            options,
+            labels,
+            members: _,
+        } = other;
+        (&self.id, &self.name, &self.vni, &self.subnet, &self.gateway)
+            == (id, name, vni, subnet, gateway)
+            && (&self.internal, &self.attachable, &self.encrypted)
+                == (internal, attachable, encrypted)
+            && (&self.options, &self.labels) == (options, labels)
+    }
+}
+
+/// Every address on a network and the node that has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    pub tasks: BTreeMap<Ipv4Addr, NodeId>,
+    /// Of the nodes that have a task there.
+    pub gateways: BTreeMap<Ipv4Addr, NodeId>,
+}
+
+impl Members {
+    /// Takes a change in.
+    pub fn take(&mut self, change: &MembersChange) {
+        change.tasks.apply_to(&mut self.tasks);
+        change.gateways.apply_to(&mut self.gateways);
+    }
+}
+
+/// What changed of the members of a network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MembersChange {
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub tasks: Change<Ipv4Addr, NodeId>,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub gateways: Change<Ipv4Addr, NodeId>,
+}
+
+impl MembersChange {
+    /// What turns `old` into `new`.
+    #[must_use]
+    pub fn between(old: &Members, new: &Members) -> Self {
+        MembersChange {
+            tasks: Change::between(&old.tasks, &new.tasks),
+            gateways: Change::between(&old.gateways, &new.gateways),
+        }
+    }
+
+    /// Nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.gateways.is_empty()
+    }
+
+    fn then(&self, later: &MembersChange) -> MembersChange {
+        MembersChange {
+            tasks: self.tasks.clone().then(later.tasks.clone()),
+            gateways: self.gateways.clone().then(later.gateways.clone()),
+        }
+    }
 }
 
 /// How to name, balance and publish one service.
@@ -195,6 +267,9 @@ pub struct Delta {
     pub tasks: Change<TaskId, TaskOrder>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub networks: Change<NetworkId, NetworkOrder>,
+    /// Of networks that are as they were but for who is on them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub members: BTreeMap<NetworkId, Arc<MembersChange>>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub services: Change<ServiceId, Arc<ServiceOrder>>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
@@ -247,11 +322,11 @@ impl<K: Ord + Copy, V: Clone + PartialEq> Change<K, V> {
         self
     }
 
-    fn apply_to(self, map: &mut BTreeMap<K, V>) {
+    fn apply_to(&self, map: &mut BTreeMap<K, V>) {
         for key in &self.gone {
             map.remove(key);
         }
-        map.extend(self.set);
+        map.extend(self.set.iter().map(|(key, value)| (*key, value.clone())));
     }
 }
 
@@ -275,13 +350,25 @@ impl Orders {
     /// What turns `self` into `new`.
     #[must_use]
     pub fn delta_to(&self, new: &Orders) -> Delta {
+        let mut networks = Change::between(&self.networks, &new.networks);
+        let mut members = BTreeMap::new();
+        networks.set.retain(|id, order| {
+            let Some(old) = self.networks.get(id).filter(|old| old.is_but_for_members(order))
+            else {
+                return true;
+            };
+            let change = MembersChange::between(&old.members, &order.members);
+            members.insert(*id, Arc::new(change));
+            false
+        });
         Delta {
             from: self.fence,
             to: new.fence,
             node: (self.node != new.node).then(|| new.node.clone()),
             cluster: (self.cluster != new.cluster).then(|| new.cluster.clone()),
             tasks: Change::between(&self.tasks, &new.tasks),
-            networks: Change::between(&self.networks, &new.networks),
+            networks,
+            members,
             services: Change::between(&self.services, &new.services),
             secrets: Change::between(&self.secrets, &new.secrets),
             configs: Change::between(&self.configs, &new.configs),
@@ -307,6 +394,11 @@ impl Orders {
         }
         delta.tasks.apply_to(&mut self.tasks);
         delta.networks.apply_to(&mut self.networks);
+        for (id, change) in &delta.members {
+            if let Some(order) = self.networks.get_mut(id) {
+                Arc::make_mut(&mut order.members).take(change);
+            }
+        }
         delta.services.apply_to(&mut self.services);
         delta.secrets.apply_to(&mut self.secrets);
         delta.configs.apply_to(&mut self.configs);
@@ -324,6 +416,19 @@ impl Delta {
         if later.from != self.to {
             return Err(GapError { have: self.to, from: later.from });
         }
+        let (mut networks, mut members) = (self.networks, self.members);
+        members.retain(|id, _| {
+            !later.networks.set.contains_key(id) && !later.networks.gone.contains(id)
+        });
+        networks = networks.then(later.networks);
+        for (id, change) in later.members {
+            if let Some(order) = networks.set.get_mut(&id) {
+                Arc::make_mut(&mut order.members).take(&change);
+            } else {
+                let both = members.get(&id).map(|first| Arc::new(first.then(&change)));
+                members.insert(id, both.unwrap_or(change));
+            }
+        }
         let mut traces = self.traces;
         // An order that came anew without a cause has none any more.
         traces.retain(|task, _| !later.tasks.set.contains_key(task));
@@ -335,7 +440,8 @@ impl Delta {
             node: later.node.or(self.node),
             cluster: later.cluster.or(self.cluster),
             tasks: self.tasks.then(later.tasks),
-            networks: self.networks.then(later.networks),
+            networks,
+            members,
             services: self.services.then(later.services),
             secrets: self.secrets.then(later.secrets),
             configs: self.configs.then(later.configs),
@@ -350,6 +456,7 @@ impl Delta {
             && self.cluster.is_none()
             && self.tasks.is_empty()
             && self.networks.is_empty()
+            && self.members.is_empty()
             && self.services.is_empty()
             && self.secrets.is_empty()
             && self.configs.is_empty()
@@ -371,6 +478,56 @@ mod tests {
             fence: Fence { term: 1, revision: Revision(revision) },
             peers: peers.iter().map(peer).collect(),
             ..Orders::default()
+        }
+    }
+
+    fn network(addresses: &[(u8, u128)]) -> NetworkOrder {
+        let at = |last: &u8| Ipv4Addr::new(10, 0, 0, *last);
+        let tasks = addresses.iter().map(|(last, node)| (at(last), NodeId(crate::Id(*node))));
+        NetworkOrder {
+            id: NetworkId(crate::Id(9)),
+            name: "net".to_owned(),
+            vni: 7,
+            subnet: Subnet { address: at(&0), prefix: 24 },
+            gateway: at(&1),
+            internal: false,
+            attachable: false,
+            encrypted: false,
+            options: Labels::new(),
+            labels: Labels::new(),
+            members: Arc::new(Members { tasks: tasks.collect(), gateways: BTreeMap::new() }),
+        }
+    }
+
+    #[test]
+    fn of_a_network_only_the_members_that_changed_are_told_and_deltas_of_them_add_up() {
+        let with = |revision: u64, network: Option<NetworkOrder>| Orders {
+            networks: network.into_iter().map(|n| (n.id, n)).collect(),
+            ..orders(revision, &[])
+        };
+        let renamed = NetworkOrder { name: "other".to_owned(), ..network(&[(4, 1)]) };
+        let all = [
+            with(1, Some(network(&[(2, 1), (3, 2)]))),
+            with(2, Some(network(&[(3, 1), (4, 2)]))),
+            with(3, Some(network(&[(2, 2), (4, 2)]))),
+            with(4, Some(renamed)),
+            with(5, None),
+            with(6, Some(network(&[(5, 1)]))),
+            with(7, Some(network(&[(5, 1), (6, 1)]))),
+        ];
+        let small = all[0].delta_to(&all[1]);
+        assert!(small.networks.is_empty() && small.members.len() == 1, "{small:?}");
+        let steps: Vec<Delta> = all.windows(2).map(|two| two[0].delta_to(&two[1])).collect();
+        for from in 0..all.len() {
+            for to in from + 1..all.len() {
+                let mut whole = steps[from].clone();
+                for step in &steps[from + 1..to] {
+                    whole = whole.then(step.clone()).expect("they follow on each other");
+                }
+                let mut taken = all[from].clone();
+                taken.take(whole).expect("it starts there");
+                assert_eq!(taken, all[to], "{from} to {to}");
+            }
         }
     }
 

@@ -235,11 +235,13 @@ pub fn desired(orders: &Orders, underlay: &Underlay) -> Vec<Segment> {
 pub fn segment(order: &NetworkOrder, orders: &Orders, underlay: &Underlay) -> Segment {
     let node_address =
         |node: &model::NodeId| orders.peers.get(node)?.address.parse::<IpAddr>().ok();
+    // This node is none of its own peers: what is here has no address to be sent to.
     let remote: BTreeMap<Ipv4Addr, IpAddr> = order
-        .remote
+        .members
+        .tasks
         .iter()
-        .chain(&order.remote_gateways)
-        .filter(|(address, _)| **address != order.gateway)
+        .chain(&order.members.gateways)
+        .filter(|(address, node)| **address != order.gateway && **node != orders.node.id)
         .filter_map(|(address, node)| Some((*address, node_address(node)?)))
         .filter(|(_, node)| node.is_ipv4() == underlay.local.is_ipv4() && *node != underlay.local)
         .collect();

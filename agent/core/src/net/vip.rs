@@ -66,7 +66,7 @@ pub fn removed(old: &VipTable, new: &VipTable) -> BTreeSet<Removed> {
 pub fn forget(orders: &Orders, backend: Ipv4Addr) -> Forget {
     let local =
         orders.tasks.values().any(|task| task.attachments.iter().any(|a| a.address == backend));
-    let remote = orders.networks.values().find_map(|network| network.remote.get(&backend));
+    let remote = orders.networks.values().find_map(|network| network.members.tasks.get(&backend));
     let alive = remote.and_then(|node| orders.peers.get(node)).is_some_and(|peer| peer.alive);
     if local || alive { Forget::Idle } else { Forget::All }
 }

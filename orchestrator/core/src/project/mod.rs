@@ -7,20 +7,34 @@
 mod expand;
 mod parts;
 mod projector;
+mod table;
 #[cfg(test)]
 mod tests;
 
-use model::NodeId;
-use model::wire::orders::{Fence, Orders};
+use std::sync::Arc;
+
+use model::wire::orders::{Fence, Members, Orders};
+use model::{NetworkId, NodeId};
 
 pub use projector::Projector;
 
 use crate::State;
+use table::Table;
 
 /// Everything that should be true on `node`, fenced with `term` and the state's revision. Empty but
 /// for the fence when the node is unknown.
 #[must_use]
 pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
+    whole(state, node, term, &mut |id| Table::of(state, id).members)
+}
+
+/// As [`orders`], with the members of networks as `members` knows them.
+fn whole(
+    state: &State,
+    node: NodeId,
+    term: u64,
+    members: &mut dyn FnMut(NetworkId) -> Arc<Members>,
+) -> Orders {
     let fence = Fence { term, revision: state.revision() };
     let Some(known) = state.node(node) else { return Orders { fence, ..Orders::default() } };
     let mut orders = Orders {
@@ -33,7 +47,7 @@ pub fn orders(state: &State, node: NodeId, term: u64) -> Orders {
     let networks = parts::networks_on(state, node);
     orders.networks = networks
         .iter()
-        .filter_map(|id| Some((*id, parts::Network::of(state, *id).order(state, node)?)))
+        .filter_map(|id| Some((*id, parts::network(state, *id, node, &members(*id))?)))
         .collect();
     orders.services = parts::services_for(state, &networks)
         .into_iter()

@@ -1,15 +1,14 @@
 //! The parts of a node's orders, each from the state alone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use model::lifecycle::Desired;
 use model::object::{Node, NodeState, Slot, Task};
 use model::spec::{Labels, Role};
 use model::wire::orders::{
-    Backend, ClusterOrder, FileOrder, NetworkOrder, NodeOrder, Orders, PeerOrder, ServiceNetwork,
-    ServiceOrder, TaskOrder,
+    Backend, ClusterOrder, FileOrder, Members, NetworkOrder, NodeOrder, Orders, PeerOrder,
+    ServiceNetwork, ServiceOrder, TaskOrder,
 };
 use model::{ConfigId, Id, NetworkId, NodeId, SecretId, ServiceId, TaskState};
 
@@ -54,7 +53,7 @@ pub(super) trait Names {
 
 impl Names for NetworkOrder {
     fn names(&self) -> BTreeSet<NodeId> {
-        self.remote.values().chain(self.remote_gateways.values()).copied().collect()
+        self.members.tasks.values().chain(self.members.gateways.values()).copied().collect()
     }
 }
 
@@ -154,7 +153,7 @@ pub(super) fn task(state: &State, task: &Task) -> Option<TaskOrder> {
 }
 
 /// Whether a task needs its networks and files on its node.
-fn is_active(task: &Task) -> bool {
+pub(super) fn is_active(task: &Task) -> bool {
     !task.status.state.is_terminal()
 }
 
@@ -167,48 +166,27 @@ pub(super) fn networks_on(state: &State, node: NodeId) -> BTreeSet<NetworkId> {
         .collect()
 }
 
-/// Every address on a network and where it is: what the orders of all its nodes are made of.
-pub(super) struct Network {
+/// The network as a node of it sees it.
+pub(super) fn network(
+    state: &State,
     id: NetworkId,
-    tasks: BTreeMap<Ipv4Addr, NodeId>,
-    gateways: BTreeMap<Ipv4Addr, NodeId>,
-}
-
-impl Network {
-    pub(super) fn of(state: &State, id: NetworkId) -> Network {
-        let mut all = Network { id, tasks: BTreeMap::new(), gateways: BTreeMap::new() };
-        let Some(network) = state.network(id) else { return all };
-        for node in state.network_nodes(id) {
-            for task in state.tasks_on(node).filter(|t| is_active(t)) {
-                let here = task.attachments.iter().filter(|a| a.network == id);
-                all.tasks.extend(here.map(|a| (a.address, node)));
-            }
-            all.gateways.extend(network.gateways.get(&node).map(|address| (*address, node)));
-        }
-        all
-    }
-
-    /// The network as a node of it sees it.
-    pub(super) fn order(&self, state: &State, own: NodeId) -> Option<NetworkOrder> {
-        let network = state.network(self.id)?;
-        let elsewhere = |map: &BTreeMap<Ipv4Addr, NodeId>| -> BTreeMap<Ipv4Addr, NodeId> {
-            map.iter().filter(|(_, node)| **node != own).map(|(a, n)| (*a, *n)).collect()
-        };
-        Some(NetworkOrder {
-            id: self.id,
-            name: network.spec.name.clone(),
-            vni: network.vni,
-            subnet: network.subnet,
-            gateway: *network.gateways.get(&own)?,
-            internal: network.spec.internal,
-            attachable: network.spec.attachable,
-            encrypted: network.spec.options.contains_key("encrypted"),
-            options: network.spec.options.clone(),
-            labels: network.spec.labels.clone(),
-            remote: elsewhere(&self.tasks),
-            remote_gateways: elsewhere(&self.gateways),
-        })
-    }
+    own: NodeId,
+    members: &Arc<Members>,
+) -> Option<NetworkOrder> {
+    let network = state.network(id)?;
+    Some(NetworkOrder {
+        id,
+        name: network.spec.name.clone(),
+        vni: network.vni,
+        subnet: network.subnet,
+        gateway: *network.gateways.get(&own)?,
+        internal: network.spec.internal,
+        attachable: network.spec.attachable,
+        encrypted: network.spec.options.contains_key("encrypted"),
+        options: network.spec.options.clone(),
+        labels: network.spec.labels.clone(),
+        members: members.clone(),
+    })
 }
 
 /// The services that a node on these networks must know: those on them, and every publisher.

@@ -3,14 +3,19 @@
 //! A change of an object touches few parts of few nodes' orders: those are made again, compared
 //! and sent. What they are is said in one place, [`Touched`].
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::wire::orders::{Change, ClusterOrder, Delta, Fence, Orders, ServiceOrder};
+use model::object::Revision;
+use model::wire::orders::{
+    Change, ClusterOrder, Delta, Fence, MembersChange, Orders, ServiceOrder,
+};
 use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId};
 
 use super::parts::Names;
-use super::{orders, parts};
+use super::table::{self, News, Table};
+use super::{parts, whole};
 use crate::State;
 use crate::command::{Applied, ObjectRef};
 use crate::state::overlay_networks;
@@ -26,6 +31,10 @@ pub struct Projector {
     knows: BTreeMap<ServiceId, BTreeSet<NodeId>>,
     /// What they were told. Most of what a task reports changes nothing of it.
     services: BTreeMap<ServiceId, Arc<ServiceOrder>>,
+    /// Who is on each network that any of them has, as they were told.
+    tables: BTreeMap<NetworkId, Table>,
+    /// Up to where they were told.
+    told: Revision,
     /// What all were told of the cluster.
     cluster: Option<ClusterOrder>,
 }
@@ -41,7 +50,7 @@ struct Touched {
     services: BTreeSet<ServiceId>,
     /// A service itself changed, so that other nodes may have to know it.
     specs: bool,
-    networks: BTreeSet<NetworkId>,
+    networks: BTreeMap<NetworkId, table::Touched>,
     secrets: BTreeSet<SecretId>,
     configs: BTreeSet<ConfigId>,
 }
@@ -50,7 +59,8 @@ struct Touched {
 struct Parts {
     cluster: Option<ClusterOrder>,
     services: BTreeMap<ServiceId, Option<Arc<ServiceOrder>>>,
-    networks: BTreeMap<NetworkId, parts::Network>,
+    /// What changed on networks.
+    news: BTreeMap<NetworkId, News>,
 }
 
 impl Parts {
@@ -60,10 +70,6 @@ impl Parts {
 
     fn cluster(&mut self, state: &State) -> &ClusterOrder {
         self.cluster.get_or_insert_with(|| parts::cluster(state))
-    }
-
-    fn network(&mut self, state: &State, id: NetworkId) -> &parts::Network {
-        self.networks.entry(id).or_insert_with(|| parts::Network::of(state, id))
     }
 }
 
@@ -77,13 +83,34 @@ impl Projector {
     /// A node has a session: the whole for it. Also what answers its `Resend`.
     pub fn open(&mut self, state: &State, node: NodeId) -> &Orders {
         self.close(node);
-        let whole = orders(state, node, self.term);
+        let tables = &mut self.tables;
+        if tables.is_empty() {
+            self.told = state.revision();
+        }
+        // What is told as of this state is no older, even if the others have not been told it yet.
+        let current = self.told == state.revision();
+        let mut whole = whole(state, node, self.term, &mut |id| match tables.entry(id) {
+            Entry::Occupied(table) if current => table.get().members.clone(),
+            Entry::Occupied(_) => Table::of(state, id).members,
+            Entry::Vacant(place) => place.insert(Table::of(state, id)).members.clone(),
+        });
+        for id in whole.networks.keys() {
+            if let Some(table) = tables.get_mut(id) {
+                table.told.insert(node);
+            }
+        }
         for service in whole.services.keys() {
             self.knows.entry(*service).or_default().insert(node);
         }
         // The state may be newer than what the others have been told: then a later one that is what
         // they know is news to this one.
-        self.services.retain(|id, told| whole.services.get(id).is_none_or(|new| new == told));
+        for (id, new) in &mut whole.services {
+            match self.services.get(id) {
+                Some(told) if told == new => new.clone_from(told),
+                Some(_) => drop(self.services.remove(id)),
+                None => {}
+            }
+        }
         self.cluster = self.cluster.take().filter(|told| *told == whole.cluster);
         self.named.insert(node, parts::named(&whole));
         self.nodes.entry(node).or_insert(whole)
@@ -94,9 +121,28 @@ impl Projector {
         self.named.remove(&node);
         if let Some(old) = self.nodes.remove(&node) {
             for service in old.services.keys() {
-                if let Some(nodes) = self.knows.get_mut(service) {
-                    nodes.remove(&node);
-                }
+                self.knows_no_more(*service, node);
+            }
+            for network in old.networks.keys() {
+                self.is_off(*network, node);
+            }
+        }
+    }
+
+    fn knows_no_more(&mut self, service: ServiceId, node: NodeId) {
+        if let Entry::Occupied(mut nodes) = self.knows.entry(service) {
+            nodes.get_mut().remove(&node);
+            if nodes.get().is_empty() {
+                nodes.remove();
+            }
+        }
+    }
+
+    fn is_off(&mut self, network: NetworkId, node: NodeId) {
+        if let Entry::Occupied(mut table) = self.tables.entry(network) {
+            table.get_mut().told.remove(&node);
+            if table.get().told.is_empty() {
+                table.remove();
             }
         }
     }
@@ -116,29 +162,40 @@ impl Projector {
         applied: impl IntoIterator<Item = &'a Applied>,
     ) -> BTreeMap<NodeId, Delta> {
         let mut touched = Self::touched(state, applied);
-        let mut parts =
-            Parts { cluster: None, services: BTreeMap::new(), networks: BTreeMap::new() };
+        let mut parts = Parts { cluster: None, services: BTreeMap::new(), news: BTreeMap::new() };
         self.leave_out_unchanged(state, &mut touched, &mut parts);
+        for (id, on) in &touched.networks {
+            let Entry::Occupied(mut table) = self.tables.entry(*id) else { continue };
+            if table.get().told.is_empty() {
+                table.remove();
+            } else if let Some(news) = table.get_mut().update(state, *id, on) {
+                parts.news.insert(*id, news);
+            }
+        }
+        self.told = state.revision();
         let affected = self.affected(state, &touched);
         let mut deltas = BTreeMap::new();
         for node in affected {
             let Some(old) = self.nodes.get_mut(&node) else { continue };
             let named = self.named.entry(node).or_default();
-            let delta = renew(state, node, (old, named), &touched, &mut parts, self.term);
+            let tables = &mut self.tables;
+            let delta = renew(state, node, (old, named), &touched, &mut parts, tables, self.term);
+            if !delta.is_empty() {
+                old.fence = delta.to;
+            }
             for service in delta.services.set.keys() {
                 self.knows.entry(*service).or_default().insert(node);
             }
             for service in &delta.services.gone {
-                if let Some(nodes) = self.knows.get_mut(service) {
-                    nodes.remove(&node);
-                }
+                self.knows_no_more(*service, node);
+            }
+            for network in &delta.networks.gone {
+                self.is_off(*network, node);
             }
             if !delta.is_empty() {
-                old.fence = delta.to;
                 deltas.insert(node, delta);
             }
         }
-        self.knows.retain(|_, nodes| !nodes.is_empty());
         deltas
     }
 
@@ -191,13 +248,17 @@ impl Projector {
                 ObjectRef::Task(id) => {
                     let Some(place) = &change.task else { continue };
                     touched.services.insert(place.service);
-                    touched.networks.extend(&place.networks);
+                    for network in &place.networks {
+                        let on = touched.networks.entry(*network).or_default();
+                        on.tasks.insert(id);
+                        on.nodes.extend(place.node);
+                    }
                     if let Some(node) = place.node {
                         touched.tasks.entry(node).or_default().insert(id);
                     }
                 }
                 ObjectRef::Network(id) => {
-                    touched.networks.insert(id);
+                    touched.networks.entry(id).or_default().itself = true;
                 }
                 ObjectRef::Secret(id) => {
                     touched.secrets.insert(id);
@@ -231,11 +292,8 @@ impl Projector {
                 affected.extend(state.network_nodes(network));
             }
         }
-        for network in &touched.networks {
-            affected.extend(state.network_nodes(*network));
-            affected.extend(
-                self.nodes.iter().filter(|(_, o)| o.networks.contains_key(network)).map(|n| *n.0),
-            );
+        for network in touched.networks.keys() {
+            affected.extend(self.tables.get(network).iter().flat_map(|table| &table.told));
         }
         affected.retain(|node| self.nodes.contains_key(node));
         affected
@@ -249,6 +307,7 @@ fn renew(
     (old, named): (&mut Orders, &mut BTreeMap<NodeId, u32>),
     touched: &Touched,
     parts: &mut Parts,
+    tables: &mut BTreeMap<NetworkId, Table>,
     term: u64,
 ) -> Delta {
     let to = Fence { term, revision: state.revision() };
@@ -288,11 +347,41 @@ fn renew(
     // Nodes that more, or fewer, parts of the orders name than before.
     let mut counts = Named { own: node, named, news: BTreeSet::new() };
     for id in known.union(&networks) {
-        if touched.networks.contains(id) || known.contains(id) != networks.contains(id) {
-            let needed = networks.contains(id);
-            let new = needed.then(|| parts.network(state, *id).order(state, node)).flatten();
-            counts.note(old.networks.get(id), new.as_ref());
-            put(&mut old.networks, &mut delta.networks, *id, new);
+        let (has, needs) = (known.contains(id), networks.contains(id));
+        if has == needs && !touched.networks.contains_key(id) {
+            continue;
+        }
+        let mut new = None;
+        if needs {
+            let table = tables.entry(*id).or_insert_with(|| Table::of(state, *id));
+            new = parts::network(state, *id, node, &table.members);
+            if new.is_some() && !has {
+                table.told.insert(node);
+            }
+        }
+        match (old.networks.get_mut(id), new) {
+            (Some(had), Some(new)) if had.is_but_for_members(&new) => {
+                let change = match parts.news.get(id) {
+                    Some(news) if Arc::ptr_eq(&news.before, &had.members) => {
+                        counts.came(&news.joined);
+                        counts.went(&news.left);
+                        news.change.clone()
+                    }
+                    // Told at another moment than the others.
+                    Some(_) | None => {
+                        counts.note(Some(&*had), Some(&new));
+                        Arc::new(MembersChange::between(&had.members, &new.members))
+                    }
+                };
+                had.members = new.members;
+                if !change.is_empty() {
+                    delta.members.insert(*id, change);
+                }
+            }
+            (had, new) => {
+                counts.note(had.as_deref(), new.as_ref());
+                put(&mut old.networks, &mut delta.networks, *id, new);
+            }
         }
     }
     if own || touched.specs {
@@ -349,11 +438,21 @@ impl Named<'_> {
     fn note<P: Names>(&mut self, old: Option<&P>, new: Option<&P>) {
         let names = |part: Option<&P>| part.map(Names::names).unwrap_or_default();
         let (old, new) = (names(old), names(new));
-        for id in new.difference(&old).filter(|id| **id != self.own) {
+        self.came(new.difference(&old));
+        self.went(old.difference(&new));
+    }
+
+    /// A part names these as well.
+    fn came<'i>(&mut self, ids: impl IntoIterator<Item = &'i NodeId>) {
+        for id in ids.into_iter().filter(|id| **id != self.own) {
             *self.named.entry(*id).or_default() += 1;
             self.news.insert(*id);
         }
-        for id in old.difference(&new).filter(|id| **id != self.own) {
+    }
+
+    /// A part names these no more.
+    fn went<'i>(&mut self, ids: impl IntoIterator<Item = &'i NodeId>) {
+        for id in ids.into_iter().filter(|id| **id != self.own) {
             if let Some(count) = self.named.get_mut(id) {
                 *count -= 1;
                 if *count == 0 {

@@ -313,6 +313,11 @@ impl State {
         self.index.network_users.range(range).map(|((_, node), _)| *node)
     }
 
+    /// Whether a task of the node holds an address of the network.
+    pub(crate) fn has_address_on(&self, network: NetworkId, node: NodeId) -> bool {
+        self.index.network_users.contains_key(&(network, node))
+    }
+
     /// The nodes that have a gateway address of the network and no task there any more.
     pub(super) fn idle_gateways(&self, network: NetworkId) -> Vec<NodeId> {
         let Some(known) = self.network(network) else { return Vec::new() };

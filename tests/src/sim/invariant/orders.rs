@@ -68,8 +68,9 @@ fn peers(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
     {
         return Err(format!("it does not know where node {lacks} is"));
     }
-    let gateways = orders.networks.values().flat_map(|network| network.remote_gateways.values());
-    let needed: BTreeSet<NodeId> = needed.into_iter().chain(gateways.copied()).collect();
+    let gateways = orders.networks.values().flat_map(|network| network.members.gateways.values());
+    let others = gateways.copied().filter(|id| *id != own);
+    let needed: BTreeSet<NodeId> = needed.into_iter().chain(others).collect();
     if let Some(more) = known.iter().find(|id| !needed.contains(*id)) {
         return Err(format!("it was told of node {more}, which is none of its business"));
     }
@@ -89,14 +90,14 @@ fn peers(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
 fn addresses(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
     let present = |task: &&std::sync::Arc<Task>| !task.status.state.is_terminal();
     for (id, network) in &orders.networks {
-        let elsewhere =
-            state.tasks().filter(present).filter(|t| t.node.is_some_and(|node| node != own));
-        let expected: BTreeMap<Ipv4Addr, NodeId> = elsewhere
+        let expected: BTreeMap<Ipv4Addr, NodeId> = state
+            .tasks()
+            .filter(present)
             .flat_map(|t| t.attachments.iter().map(|a| (a.network, a.address, t.node)))
             .filter_map(|(network, address, node)| (network == *id).then_some((address, node?)))
             .collect();
-        if network.remote != expected {
-            let (is, name) = (&network.remote, &network.name);
+        if network.members.tasks != expected {
+            let (is, name) = (&network.members.tasks, &network.name);
             return Err(format!("it was told {is:?} of {name}, not {expected:?}"));
         }
     }

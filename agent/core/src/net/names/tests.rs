@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::lifecycle::Desired;
 use model::object::{Attachment, Subnet};
 use model::spec::{Labels, PortConfig, Protocol, PublishMode, TaskSpec};
-use model::wire::orders::{Backend, NetworkOrder, PeerOrder, ServiceNetwork, TaskOrder};
+use model::wire::orders::{Backend, Members, NetworkOrder, PeerOrder, ServiceNetwork, TaskOrder};
 use model::{Id, NodeId, ServiceId};
 
 use super::*;
@@ -31,8 +31,13 @@ fn network(id: NetworkId, name: &str, second: u8) -> NetworkOrder {
         encrypted: false,
         options: Labels::new(),
         labels: Labels::new(),
-        remote: BTreeMap::new(),
-        remote_gateways: BTreeMap::from([(Ipv4Addr::new(10, second, 0, 2), THERE)]),
+        members: Arc::new(Members {
+            tasks: BTreeMap::new(),
+            gateways: BTreeMap::from([
+                (Ipv4Addr::new(10, second, 0, 1), HERE),
+                (Ipv4Addr::new(10, second, 0, 2), THERE),
+            ]),
+        }),
     }
 }
 
@@ -57,7 +62,9 @@ pub(crate) fn orders() -> Orders {
     let peer = PeerOrder { hostname: "there".into(), address: "192.0.2.2".into(), alive: true };
     orders.peers.insert(THERE, peer);
     let mut a = network(NET_A, "demo_default", 1);
-    a.remote.insert(Ipv4Addr::new(10, 1, 0, 11), THERE);
+    let tasks = &mut Arc::make_mut(&mut a.members).tasks;
+    tasks.insert(Ipv4Addr::new(10, 1, 0, 10), HERE);
+    tasks.insert(Ipv4Addr::new(10, 1, 0, 11), THERE);
     orders.networks.insert(NET_A, a);
     orders.networks.insert(NET_B, network(NET_B, "demo_back", 2));
 
