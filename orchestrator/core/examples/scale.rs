@@ -5,6 +5,8 @@
 //! A change is all from the entry in the log to what agents are told and the plan that follows from
 //! it, applied and told as well: state, agenda, planner, projection. Without log, disk and network.
 
+#![expect(clippy::disallowed_methods, reason = "it measures time")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -168,8 +168,8 @@ impl<'a> Draft<'a> {
     /// One address for the task, one for the node's gateway if it has none there yet, or one that
     /// counts as free so far.
     fn asked(&self, network: NetworkId, node: NodeId) -> usize {
-        let has_gateway = self.gateways.contains(&(network, node))
-            || self.state.has_gateway_in_use(network, node);
+        let has_gateway =
+            self.gateways.contains(&(network, node)) || self.state.has_address_on(network, node);
         if has_gateway { 1 } else { 2 }
     }
 }

@@ -313,7 +313,7 @@ impl State {
         self.index.network_users.range(range).map(|((_, node), _)| *node)
     }
 
-    /// Whether a task of the node holds an address of the network.
+    /// Whether a task of the node holds an address of the network: its gateway there is in use.
     pub(crate) fn has_address_on(&self, network: NetworkId, node: NodeId) -> bool {
         self.index.network_users.contains_key(&(network, node))
     }
@@ -323,12 +323,6 @@ impl State {
         let Some(known) = self.network(network) else { return Vec::new() };
         let used = |node: &NodeId| self.index.network_users.contains_key(&(network, *node));
         known.gateways.keys().filter(|node| !used(node)).copied().collect()
-    }
-
-    /// Whether the node has a gateway address of the network that cannot be taken back now.
-    #[must_use]
-    pub fn has_gateway_in_use(&self, network: NetworkId, node: NodeId) -> bool {
-        self.index.network_users.contains_key(&(network, node))
     }
 
     /// How many addresses the network can still give, those of idle gateways among them.
