@@ -45,7 +45,12 @@ pub(super) fn replicated<'a>(
 
 pub(super) fn global<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     let Some(template) = work.service.templates.get(&work.service.template) else { return };
-    let held: BTreeSet<Slot> = views.iter().filter(|v| v.is_held()).map(|v| v.slot).collect();
+    // What an earlier run had on a paused node is no task of this one.
+    let iteration = work.service.job.map_or(0, |job| job.iteration);
+    let held = |v: &&View<'_>| {
+        v.tasks.iter().any(|t| t.job_iteration == iteration && t.desired <= Desired::Running)
+    };
+    let held: BTreeSet<Slot> = views.iter().filter(held).map(|v| v.slot).collect();
     let wanted = global::nodes(work.draft.state, template, &held);
     let run = tend(work, views, Some(&wanted));
     for slot in wanted.difference(&run.taken) {

@@ -3,6 +3,7 @@
 use model::lifecycle::Desired;
 use model::object::RolloutState;
 use model::reason::Reason;
+use model::spec::Availability;
 use model::{Millis, TaskState};
 
 use super::{image, scale, state_of};
@@ -171,6 +172,23 @@ fn a_global_job_runs_once_on_each_node() {
     let id = world.state.service_named("job").expect("there").id;
     assert!(world.state.tasks_of(id).all(|t| t.status.state == TaskState::Complete));
     assert_eq!(world.state.tasks_of(id).count(), 3);
+}
+
+#[test]
+fn a_new_run_of_a_global_job_leaves_out_a_node_that_is_paused_by_now() {
+    // Found by the simulator: what the last run had there counted as held.
+    let mut world = World::with_workers(1);
+    world.break_image("job:1", 0);
+    world.create(
+        r#"{"Name":"job","TaskTemplate":{"ContainerSpec":{"Image":"job:1"}},"Mode":{"GlobalJob":{}}}"#,
+    );
+    world.settle();
+    world.edit_node("w1", |spec| spec.availability = Availability::Pause);
+    world.update("job", |spec| spec.task_template.force_update += 1);
+    world.settle();
+    let tasks: Vec<_> = world.state.tasks().collect();
+    assert_eq!(tasks.len(), 1, "{}", world.show("job"));
+    assert_eq!(tasks[0].node, Some(world.node("m1")));
 }
 
 #[test]
