@@ -277,9 +277,10 @@ impl World {
             known.flight += 1;
             known.tell_engine(effect.task);
             let (task, step, flight) = (effect.task, Box::new(effect.step), known.flight);
-            known.flights.insert(task, flight);
+            known.flights.insert(task, (step.name(), flight));
             self.later(wait, Event::StepEnds { host, life, task, step, flight });
         }
+        invariant::after_steps(self, host)?;
         if let Some(at) = planned.wake_at {
             let at = now + Millis(at.since(time).0.max(1));
             let known = &mut self.hosts[host];
@@ -339,13 +340,15 @@ impl World {
         let known = &mut self.hosts[host];
         let ran = known.engine.runs(task);
         let outcome = known.engine.take(task, step, fate);
+        invariant::after_step(self, task, step, fate);
+        let known = &mut self.hosts[host];
         if let Some(pid) = known.engine.pid(task).filter(|_| !ran) {
             invariant::after_start(self, host, task)?;
             self.process_begins(host, task, pid);
         }
         let known = &mut self.hosts[host];
         // Of another run of the agent, or broken off meanwhile.
-        let awaited = known.flights.get(&task) == Some(&flight);
+        let awaited = known.flights.get(&task).is_some_and(|(_, begun)| *begun == flight);
         if !known.up || known.life != life || !awaited {
             return Ok(());
         }
@@ -398,7 +401,8 @@ impl World {
         } else {
             return;
         };
-        let wait = self.random.range(5, 1_000);
+        let slow = if image.ends_with(":slow") { 9_000 } else { 0 };
+        let wait = self.random.range(5, 1_000) + slow;
         self.later(wait, Event::Exits { host, task, pid, code });
     }
 

@@ -16,6 +16,7 @@ use orchestrator_core::command::{
 use super::event::Event;
 use super::managers::Origin;
 use super::random::Random;
+use super::services::{new_service, otherwise, shown};
 use super::world::World;
 
 /// What the users remember.
@@ -118,7 +119,7 @@ impl World {
 
     fn choose(&mut self, chance: &mut Random, wish: u64) -> Option<(Command, String)> {
         let (_, state) = self.managers.leading()?;
-        if let Some(first) = groundwork(state) {
+        if let Some(first) = groundwork(state, wish) {
             return Some(first);
         }
         let services: Vec<_> = state.services().filter(|s| s.removed.is_none()).cloned().collect();
@@ -139,7 +140,8 @@ impl World {
         let service = &services[chance.index(services.len())];
         match action {
             0..86 => change_service(chance, service, action),
-            86..89 => remove_node(state),
+            86..88 => remove_node(state),
+            88 => remove_thing(chance, state),
             89..92 => {
                 // What a rebalancing asks for.
                 let tasks: Vec<_> = state.tasks_of(service.id).map(|t| t.id).collect();
@@ -191,10 +193,9 @@ impl World {
             });
             if is_ill(&image) || paused || given_up {
                 let mut spec = (*service.spec).clone();
-                if let Some(container) = &mut spec.task_template.container_spec
-                    && !image.starts_with("job:")
-                {
-                    "app:mended".clone_into(&mut container.image);
+                if let Some(container) = &mut spec.task_template.container_spec {
+                    let good = if image.starts_with("job:") { "job:0" } else { "app:mended" };
+                    good.clone_into(&mut container.image);
                 }
                 spec.task_template.force_update += 1;
                 commands.push(update(service, ServiceChange::Spec(Box::new(spec))));
@@ -232,17 +233,31 @@ fn removals(state: &State) -> Vec<Command> {
 }
 
 /// Networks, secrets and a config that services use.
-fn groundwork(state: &State) -> Option<(Command, String)> {
-    let (networks, secrets) = (state.networks().len(), state.secrets().len());
-    if networks < 3 {
-        let spec = NetworkSpec { name: format!("net{networks}"), ..NetworkSpec::default() };
+fn groundwork(state: &State, wish: u64) -> Option<(Command, String)> {
+    for number in 0..4 {
+        let name = format!("net{number}");
+        if state.network_named(&name).is_some() {
+            continue;
+        }
+        // The last has few addresses.
+        let spec = match number {
+            3 => format!(
+                r#"{{"Name":"{name}","IPAM":{{"Config":[{{"Subnet":"10.99.{}.0/28"}}]}}}}"#,
+                wish % 250
+            ),
+            _ => format!(r#"{{"Name":"{name}"}}"#),
+        };
+        let spec: NetworkSpec = serde_json::from_str(&spec).expect("a network");
         let what = format!("create network {}", spec.name);
         return Some((Command::CreateNetwork { spec: Box::new(spec) }, what));
     }
-    if secrets < 2 {
-        let name = format!("secret{secrets}");
+    for name in ["secret0", "secret1"] {
+        if state.secret_named(name).is_some() {
+            continue;
+        }
         let what = format!("create secret {name}");
-        let spec = SecretSpec { name, data: "c2VjcmV0".to_owned(), ..SecretSpec::default() };
+        let (name, data) = (name.to_owned(), "c2VjcmV0".to_owned());
+        let spec = SecretSpec { name, data, ..SecretSpec::default() };
         return Some((Command::CreateSecret { spec: Box::new(spec) }, what));
     }
     if state.configs().len() == 0 {
@@ -262,13 +277,13 @@ fn change_service(
     let name = &service.spec.name;
     let mut spec = (*service.spec).clone();
     let what = match action {
-        0..40 => {
+        0..34 => {
             spec.mode.replicated.as_ref()?;
             let replicas = chance.range(0, 8);
             spec.mode = ServiceMode::replicated(replicas);
             format!("scale {name} to {replicas}")
         }
-        40..65 => {
+        34..56 => {
             if service.job.is_some() {
                 // Another run of it, maybe in the middle of this one.
                 spec.task_template.force_update += 1;
@@ -298,6 +313,10 @@ fn change_service(
             spec.update_config = Some(config);
             what
         }
+        56..65 => {
+            let (spec, what) = otherwise(chance, service)?;
+            return Some((update(service, ServiceChange::Spec(Box::new(spec))), what));
+        }
         65..72 => {
             let what = format!("roll {name} back");
             return Some((update(service, ServiceChange::Rollback), what));
@@ -318,10 +337,30 @@ fn change_node(chance: &mut Random, state: &State) -> Option<(Command, String)> 
     let nodes: Vec<_> = state.nodes().collect();
     let node = nodes[chance.index(nodes.len())];
     let mut spec = node.spec.clone();
+    let (id, version) = (node.id, node.meta.version);
+    match chance.range(0, 100) {
+        0..20 => {
+            let zone = if spec.labels.get("zone").is_some_and(|z| z == "a") { "b" } else { "a" };
+            spec.labels.insert("zone".to_owned(), zone.to_owned());
+            let what = format!("{} is in zone {zone}", node.description.hostname);
+            return Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what));
+        }
+        20..35 => {
+            let managers = nodes.iter().filter(|n| n.spec.role == Role::Manager).count();
+            spec.role = match spec.role {
+                Role::Worker => Role::Manager,
+                // Somebody must be left whom nobody has removed.
+                Role::Manager if managers > 2 => Role::Worker,
+                Role::Manager => return None,
+            };
+            let what = format!("make {} a {:?}", node.description.hostname, spec.role);
+            return Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what));
+        }
+        _ => {}
+    }
     spec.availability =
         [Availability::Active, Availability::Active, Availability::Drain, Availability::Pause]
             [chance.index(4)];
-    let (id, version) = (node.id, node.meta.version);
     let what = format!("set {} to {:?}", node.description.hostname, spec.availability);
     Some((Command::UpdateNode { id, version, spec: Box::new(spec) }, what))
 }
@@ -334,130 +373,14 @@ fn remove_node(state: &State) -> Option<(Command, String)> {
     Some((Command::RemoveNode { id: gone.id, force: Force::No }, what))
 }
 
-/// The service in a few words.
-fn shown(spec: &ServiceSpec) -> String {
-    let mut words = vec![match spec.mode.kind() {
-        model::spec::ModeKind::Replicated { replicas } => format!("{replicas} replicas"),
-        model::spec::ModeKind::Global => "global".to_owned(),
-        model::spec::ModeKind::ReplicatedJob { at_once, total } => {
-            format!("job of {total}, {at_once} at once")
-        }
-        model::spec::ModeKind::GlobalJob => "global job".to_owned(),
-    }];
-    words.extend(spec.update_config.as_ref().map(|u| u.order.clone()).filter(|o| !o.is_empty()));
-    if let Some(placement) = &spec.task_template.placement {
-        words.extend(placement.constraints.iter().cloned());
-        if placement.max_replicas > 0 {
-            words.push(format!("at most {} on a node", placement.max_replicas));
-        }
+/// A network or secret that may be in use; then it stays.
+fn remove_thing(chance: &mut Random, state: &State) -> Option<(Command, String)> {
+    if chance.chance(50) {
+        let secret = state.secret_named(["secret0", "secret1"][chance.index(2)])?;
+        let what = format!("remove {}", secret.spec.name);
+        return Some((Command::RemoveSecret { id: secret.id }, what));
     }
-    words.join(", ")
-}
-
-/// A service of any kind that a user could think of.
-fn new_service(chance: &mut Random, number: u64, others: &[&str]) -> ServiceSpec {
-    let job = chance.chance(8);
-    let mode = match chance.range(0, 100) {
-        _ if job => r#""ReplicatedJob":{"MaxConcurrent":2,"TotalCompletions":4}"#.to_owned(),
-        0..20 => r#""Global":{}"#.to_owned(),
-        _ => format!(r#""Replicated":{{"Replicas":{}}}"#, chance.range(1, 8)),
-    };
-    let image = match chance.range(0, 100) {
-        _ if job => "job:0",
-        0..8 => "app:bad",
-        8..14 => "app:flaky",
-        _ => "app:0",
-    };
-    let network = chance.range(1, 3);
-    let order = if chance.chance(40) { "start-first" } else { "stop-first" };
-    let update = if job {
-        String::new()
-    } else {
-        format!(r#","UpdateConfig":{{"Parallelism":1,"Order":"{order}"}}"#)
-    };
-    let back = match chance.range(0, 100) {
-        _ if job => "",
-        0..15 => r#","RollbackConfig":{"Parallelism":2,"Order":"stop-first","Delay":1000000000}"#,
-        15..30 => {
-            r#","RollbackConfig":{"Parallelism":3,"Order":"start-first","FailureAction":"continue"}"#
-        }
-        _ => "",
-    };
-    let pick = |taken: bool, text: &str| if taken { text.to_owned() } else { String::new() };
-    let secret =
-        pick(chance.chance(40), r#","Secrets":[{"SecretName":"secret0","SecretID":"secret0"}]"#);
-    let config =
-        pick(chance.chance(20), r#","Configs":[{"ConfigName":"config0","ConfigID":"config0"}]"#);
-    let checked = !job && chance.chance(50);
-    let health = pick(checked, r#","Healthcheck":{"Test":["CMD","/check"]}"#);
-    let ports = match chance.range(0, 100) {
-        0..45 => r#","EndpointSpec":{"Ports":[{"TargetPort":80}]}"#.to_owned(),
-        45..55 if !job => format!(
-            r#","EndpointSpec":{{"Ports":[{{"TargetPort":80,"PublishedPort":{},"PublishMode":"host"}}]}}"#,
-            9_000 + number % 3
-        ),
-        55..62 if !job => r#","EndpointSpec":{"Mode":"dnsrr"}"#.to_owned(),
-        _ => String::new(),
-    };
-    let ports = if job { String::new() } else { ports };
-    let (cpus, memory) = match chance.range(0, 100) {
-        0..12 => (3_000_000_000u64, 0u64),
-        12..18 => (5_000_000_000, 0),
-        18..24 => (0, 6 << 30),
-        _ => (200_000_000, 0),
-    };
-    let limited = match chance.range(0, 100) {
-        _ if job => "",
-        0..10 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2}"#,
-        10..18 => r#","RestartPolicy":{"Condition":"any","MaxAttempts":2,"Window":2000000000}"#,
-        18..21 => r#","RestartPolicy":{"Condition":"on-failure","MaxAttempts":3}"#,
-        21..24 => r#","RestartPolicy":{"Condition":"none"}"#,
-        _ => "",
-    };
-    // Attempts are forgotten: of what ends now and then.
-    let image = if limited.contains("Window") && chance.chance(60) { "app:flaky" } else { image };
-    let limited = limited.to_owned();
-    let slow = pick(
-        !job && limited.is_empty() && chance.chance(15),
-        r#","RestartPolicy":{"Condition":"any","Delay":1500000000}"#,
-    );
-    let restart = limited + &slow;
-    let placement = match chance.range(0, 100) {
-        0..15 => r#","Placement":{"Constraints":["node.labels.zone==a"]}"#,
-        15..25 => r#","Placement":{"Constraints":["node.role!=manager"]}"#,
-        25..33 => r#","Placement":{"MaxReplicas":1}"#,
-        33..40 => r#","Placement":{"MaxReplicas":2}"#,
-        40..45 => r#","Placement":{"Constraints":["node.labels.zone!=a"]}"#,
-        45..50 => r#","Placement":{"Constraints":["node.role==worker","node.hostname!=w5"]}"#,
-        50..65 => {
-            r#","Placement":{"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}"#
-        }
-        _ => "",
-    };
-    let grace = pick(chance.chance(20), r#","StopGracePeriod":3000000000"#);
-    let condition = ["service_started", "service_healthy"][chance.index(2)];
-    let before = if chance.chance(15) && !others.is_empty() {
-        let other = others[chance.index(others.len())];
-        format!(
-            r#","DependsOn":[{{"Service":"{other}","Condition":"{condition}","Optional":true}}]"#
-        )
-    } else {
-        String::new()
-    };
-    // One with a published port and no network of its own is on the ingress network.
-    let networks = if ports.starts_with(r#","EndpointSpec":{"Ports":[{"TargetPort":80}]"#)
-        && chance.chance(50)
-    {
-        String::new()
-    } else {
-        format!(r#""Networks":[{{"Target":"net{network}"}}],"#)
-    };
-    let text = format!(
-        r#"{{"Name":"s{number}","TaskTemplate":{{
-            "ContainerSpec":{{"Image":"{image}"{secret}{config}{health}{grace}}},
-            {networks}
-            "Resources":{{"Reservations":{{"NanoCPUs":{cpus},"MemoryBytes":{memory}}}}}{restart}{placement}}},
-            "Mode":{{{mode}}}{update}{back}{before}{ports}}}"#
-    );
-    serde_json::from_str(&text).expect("a service spec")
+    let network = state.network_named(["net1", "net2", "net3"][chance.index(3)])?;
+    let what = format!("remove {}", network.spec.name);
+    Some((Command::RemoveNetwork { id: network.id }, what))
 }

@@ -56,8 +56,8 @@ pub struct Host {
     /// When reports were sent that are not acknowledged yet.
     pub reports_sent: Option<Timestamp>,
     pub beat: u64,
-    /// Steps under way, each with the number it was begun under.
-    pub flights: BTreeMap<TaskId, u64>,
+    /// Steps under way, each with its name and the number it was begun under.
+    pub flights: BTreeMap<TaskId, (&'static str, u64)>,
     pub flight: u64,
     /// When the worker wants to be asked again.
     pub wake_at: Option<Timestamp>,

@@ -303,6 +303,8 @@ impl World {
             return;
         }
         let state = &self.managers.replicas[leader.manager].state;
+        let silent = self.now.since(self.hosts[host].heard_by_leader);
+        self.watch.note_silence(leader.term, node, silent);
         self.hosts[host].heard_by_leader = self.now;
         leader.live.heard(node, time);
         leader.agenda.note_heartbeat(state, node);

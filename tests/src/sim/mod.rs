@@ -19,6 +19,7 @@ mod leader;
 mod managers;
 mod random;
 mod script;
+mod services;
 mod shrink;
 mod wire;
 mod world;

@@ -16,6 +16,9 @@ use super::invariant::{self, Watch};
 use super::managers::{Managers, Origin, Proposal};
 use super::random::Random;
 
+/// What some hosts have two of.
+const GPUS: &str = r#"[{"DiscreteResourceSpec":{"Kind":"gpu","Value":2}}]"#;
+
 /// What a run is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -156,13 +159,17 @@ impl World {
     pub(super) fn joins(&self, number: usize) -> JoinNode {
         let manager = number < self.settings.managers;
         let name = if manager { format!("m{}", number + 1) } else { format!("w{}", number + 1) };
+        // One host of five is of another kind, and every other has two GPUs.
+        let arch = if number % 5 == 3 { "aarch64" } else { "x86_64" };
+        let gpus = if number.is_multiple_of(2) { GPUS } else { "[]" };
         JoinNode {
             description: NodeDescription {
                 hostname: name,
-                platform: Platform { os: "linux".to_owned(), architecture: "x86_64".to_owned() },
+                platform: Platform { os: "linux".to_owned(), architecture: arch.to_owned() },
                 resources: Resources {
                     nano_cpus: 8_000_000_000,
                     memory_bytes: 16 << 30,
+                    generic_resources: serde_json::from_str(gpus).expect("resources"),
                     ..Resources::default()
                 },
                 address: format!("10.200.{}.{}", number / 250, number % 250 + 1),
@@ -170,7 +177,7 @@ impl World {
             },
             role: if manager { Role::Manager } else { Role::Worker },
             availability: Availability::Active,
-            manager_address: None,
+            manager_address: Some(format!("10.200.{}.{}:4243", number / 250, number % 250 + 1)),
         }
     }
 

@@ -41,7 +41,8 @@ fn held(state: &State) -> BTreeMap<NetworkId, usize> {
     let tasks = state.tasks().filter(|t| present(t.status.state));
     let of_tasks = tasks.flat_map(|t| t.attachments.iter().map(|a| a.network));
     let of_services = state.services().flat_map(|s| s.endpoint.vips.keys().copied());
-    let of_nodes = state.networks().flat_map(|n| std::iter::repeat_n(n.id, n.gateways.len()));
+    let here = |id: &&model::NodeId| state.node(**id).is_some();
+    let of_nodes = state.networks().flat_map(|n| n.gateways.keys().filter(here).map(move |_| n.id));
     for network in of_tasks.chain(of_services).chain(of_nodes) {
         *held.entry(network).or_default() += 1;
     }

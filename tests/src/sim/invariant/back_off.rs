@@ -15,7 +15,8 @@ use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "back-off",
-    "a task that ended by itself is counted, and after two in a row the next waits 0.5 s, 1 s, 2 s …",
+    "a task that ended by itself is counted, and after two in a row the next waits 0.5 s, 1 s, 2 s …; one that \
+     only moves has the count and the time of the one before",
 );
 
 /// Which process of each slot ended last by itself, when, and under which leader.
@@ -62,6 +63,18 @@ pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), 
         let (had, has) = (last.restarts, task.restarts);
         if known.state == TaskState::Orphaned && has.in_a_row > had.in_a_row {
             return Err(format!("task {} counts {} as failed, which was lost", task.id, last.id));
+        }
+        // Lost with its node, or to leave it: what follows is the same task elsewhere.
+        let ended = known.state.is_terminal() || last.status.state.is_terminal();
+        let lives = !ended && last.node.is_some();
+        let moved = known.state == TaskState::Orphaned || lives;
+        let same = (had.in_a_row, had.in_window, last.not_before);
+        let passed_on = (has.in_a_row, has.in_window, task.not_before);
+        if moved && same != passed_on {
+            return Err(format!(
+                "task {} only moves, after {} ({same:?}), and has {passed_on:?}",
+                task.id, last.id
+            ));
         }
         // Ended by itself, while it was wanted: not stopped, not lost with its node. (One that was
         // stopped drains first, or has never run.)

@@ -22,11 +22,12 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     // What speaks against each node changes as others fill up; that a task fits none does not, and
     // what makes room is looked at. The leader's regular look at everything tells it afresh.
     let says_it_otherwise = |c: &&Command| {
-        let Command::SetWaiting { task, waiting: Some(Reason::NoSuitableNode { .. }) } = c else {
-            return false;
+        let no_place = |reason: &Reason| {
+            matches!(reason, Reason::NoSuitableNode { .. } | Reason::NoAddress { .. })
         };
+        let Command::SetWaiting { task, waiting: Some(reason) } = c else { return false };
         let known = state.task(*task).and_then(|t| t.waiting.as_ref());
-        matches!(known, Some(Reason::NoSuitableNode { .. }))
+        no_place(reason) && known.is_some_and(no_place)
     };
     let commands = planned.batches.iter().flat_map(|batch| &batch.commands);
     let missed: Vec<&Command> =

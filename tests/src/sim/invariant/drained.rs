@@ -5,12 +5,33 @@ use model::lifecycle::Desired;
 use model::object::NodeState;
 use model::{Millis, TaskId, TaskState};
 
+use orchestrator_core::Entry;
+
 use super::super::world::World;
+use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "drained-before-stopped",
     "a task that serves is stopped only when no ready node routes to it, or after 2 s",
 );
+
+/// Looks at what a plan ends: what served when it was made drains first.
+pub(super) fn check_plan(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), String> {
+    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let Some(base) = entry.batch.base else { return Ok(()) };
+    for Move { task, before } in moves {
+        let served = before.is_some_and(|b| {
+            b.version <= base.0 && b.desired <= Desired::Running && b.state == TaskState::Running
+        });
+        let is_job = state.service(task.service).is_none_or(|s| s.job.is_some());
+        // One whose end was written while there was no leader to look at it serves no more.
+        let serves = served && task.drain.is_none() && !task.status.state.is_terminal();
+        if serves && !is_job && task.desired > Desired::Draining {
+            return Err(format!("task {}, which serves, is to be {:?}", task.id, task.desired));
+        }
+    }
+    Ok(())
+}
 
 /// How long a stop waits for nodes that do not answer.
 const BOUND: Millis = Millis(2_000);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::lifecycle::Desired;
 use model::object::{Service, Slot, Task};
-use model::spec::DependencyCondition;
+use model::reason::Reason;
+use model::spec::{DependencyCondition, ModeKind};
 use model::{ServiceId, TaskState};
-use orchestrator_core::command::{Applied, ObjectRef};
+use orchestrator_core::command::{Applied, Command, ObjectRef};
 use orchestrator_core::{Entry, State};
 
 use super::super::world::World;
@@ -14,7 +15,8 @@ use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "dependencies-first",
-    "a slot that has never run is told to start only when what its service depends on has come so far",
+    "a slot that has never run is told to start only when what its service depends on has come so far, one \
+     that has does not wait for that",
 );
 
 /// How far services have come after the entries that changed it, and which slots have ever run.
@@ -23,8 +25,8 @@ pub(super) struct Known {
     /// The term in which all of this was seen: nobody looks while there is no leader.
     term: u64,
     come: BTreeMap<ServiceId, Vec<(u64, Come)>>,
-    /// With the run of a job that it was.
-    ran: BTreeSet<(ServiceId, Slot, u64)>,
+    /// With the run of a job that it was, and when that was first known.
+    ran: BTreeMap<(ServiceId, Slot, u64), u64>,
 }
 
 /// What a service's slots have come to, all of them.
@@ -60,11 +62,31 @@ pub(super) fn check(
     }
     note(known, state, applied, moves);
     let Some(base) = entry.batch.base else { return Ok(()) };
+    for command in &entry.batch.commands {
+        let held_back = match command {
+            Command::CreateTask(new) => Some((new.service, new.slot, new.waiting.as_ref())),
+            Command::SetWaiting { task, waiting } => {
+                state.task(*task).map(|t| (t.service, t.slot, waiting.as_ref()))
+            }
+            _ => None,
+        };
+        // A slot of a service made smaller begins anew; that of a node does not.
+        let Some((service, slot @ Slot::Node(_), Some(Reason::Dependency { .. }))) = held_back
+        else {
+            continue;
+        };
+        if state.service(service).is_none_or(|s| s.job.is_some()) {
+            continue;
+        }
+        if known.ran.get(&(service, slot, 0)).is_some_and(|version| *version <= base.0) {
+            return Err(format!("{slot:?} of service {service} has run and waits for others"));
+        }
+    }
     for Move { task, before } in moves {
         let told =
             task.desired == Desired::Running && before.is_none_or(|b| b.desired < Desired::Running);
         let Some(service) = state.service(task.service).filter(|_| told) else { continue };
-        if known.ran.contains(&(task.service, task.slot, task.job_iteration)) {
+        if known.ran.contains_key(&(task.service, task.slot, task.job_iteration)) {
             continue;
         }
         for dependency in &service.spec.depends_on {
@@ -90,7 +112,8 @@ const KEPT: usize = 64;
 fn note(known: &mut Known, state: &State, applied: &Applied, moves: &[Move]) {
     for Move { task, .. } in moves {
         if task.status.running_since.is_some() {
-            known.ran.insert((task.service, task.slot, task.job_iteration));
+            let key = (task.service, task.slot, task.job_iteration);
+            known.ran.entry(key).or_insert(applied.revision.0);
         }
     }
     let touched: BTreeSet<ServiceId> = applied
@@ -106,7 +129,7 @@ fn note(known: &mut Known, state: &State, applied: &Applied, moves: &[Move]) {
             known.come.remove(&id);
             continue;
         };
-        if service.job.is_some() || state.dependents(&service.spec.name).next().is_none() {
+        if state.dependents(&service.spec.name).next().is_none() {
             continue;
         }
         let Some(now) = come(state, service) else { continue };
@@ -121,17 +144,25 @@ fn note(known: &mut Known, state: &State, applied: &Applied, moves: &[Move]) {
 }
 
 fn come(state: &State, service: &Service) -> Option<Come> {
-    let wanted = service.spec.mode.replicated.as_ref()?.replicas.unwrap_or(1);
-    let all = |come: &dyn Fn(&Task) -> bool| {
-        let tasks = state.tasks_of(service.id).filter(|t| come(t));
-        tasks.map(|t| t.slot).collect::<BTreeSet<_>>().len() as u64 >= wanted
+    let (begun, wanted) = match service.spec.mode.kind() {
+        ModeKind::Replicated { replicas } => (replicas, replicas),
+        ModeKind::ReplicatedJob { at_once, total } => (at_once.min(total), total),
+        ModeKind::Global | ModeKind::GlobalJob => return None,
+    };
+    let iteration = service.job.map_or(0, |job| job.iteration);
+    let so_many = |most: u64, come: &dyn Fn(&Task) -> bool| {
+        let tasks = state.tasks_of(service.id);
+        let tasks = tasks.filter(|t| t.job_iteration == iteration && come(t));
+        tasks.map(|t| t.slot).collect::<BTreeSet<_>>().len() as u64 >= most
     };
     Some(Come {
-        started: all(&|t| {
+        started: so_many(begun, &|t| {
             t.status.running_since.is_some()
                 || matches!(t.status.state, TaskState::Starting | TaskState::Complete)
         }),
-        healthy: all(&|t| t.status.state == TaskState::Running && t.desired <= Desired::Running),
-        completed: all(&|t| t.status.state == TaskState::Complete),
+        healthy: so_many(begun, &|t| {
+            t.status.state == TaskState::Running && t.desired <= Desired::Running
+        }),
+        completed: so_many(wanted, &|t| t.status.state == TaskState::Complete),
     })
 }

@@ -118,7 +118,24 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
                 return Err(format!("{done} of {total} completed"));
             }
         }
-        ModeKind::GlobalJob => {}
+        ModeKind::GlobalJob => {
+            let iteration = service.job.map_or(0, |job| job.iteration);
+            let reached = |t: &&Arc<Task>| {
+                let there = t.status.state == TaskState::Complete || has_no_node(t);
+                t.job_iteration == iteration && (there || waits_for_another(state, t))
+            };
+            let reached: BTreeSet<Slot> =
+                state.tasks_of(service.id).filter(reached).map(|t| t.slot).collect();
+            let mut wanted = nodes_for(state, service, &slots).into_iter();
+            if let Some(node) = wanted.find(|slot| !reached.contains(slot)) {
+                return Err(format!("it is not complete on {node:?}"));
+            }
+        }
+    }
+    let of_nobody = |t: &&Arc<Task>| matches!(t.slot, Slot::Node(id) if state.node(id).is_none());
+    let left = state.tasks_of(service.id).find(of_nobody);
+    if let Some(task) = left.filter(|_| service.job.is_none()) {
+        return Err(format!("task {} of a removed node is kept", task.id));
     }
     for slot in state.tasks_of(service.id).map(|t| t.slot).collect::<BTreeSet<Slot>>() {
         let history = state.tasks_in(service.id, slot).filter(|t| t.status.state.is_terminal());
@@ -147,6 +164,15 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             phase.map(|container| &container.phase)
         {
             return Err(format!("task {} is ill and runs on", task.id));
+        }
+        let node = task.node.and_then(|id| state.node(id));
+        let placement = service.spec.task_template.placement.as_ref();
+        if let (Some(node), Some(placement)) = (node, placement)
+            && task.template == service.template
+            && let Some(constraint) = violated(placement, node)
+        {
+            let name = &node.description.hostname;
+            return Err(format!("task {} stays on {name} against {constraint}", task.id));
         }
         if task.status.state != TaskState::Running || !runs {
             return Err(format!(
@@ -216,6 +242,10 @@ fn nodes_for(state: &State, service: &Service, held: &BTreeSet<Slot>) -> BTreeSe
             Availability::Active => true,
             Availability::Pause => has(node.id),
             Availability::Drain => false,
+        })
+        .filter(|node| {
+            let platforms = placement.map(|p| p.platforms.as_slice()).unwrap_or_default();
+            platforms.is_empty() || node.description.platform.architecture == "x86_64"
         })
         .filter(|node| placement.is_none_or(|p| violated(p, node).is_none()))
         .map(|node| Slot::Node(node.id))

@@ -5,18 +5,23 @@
 
 mod addresses;
 mod arrive;
+mod at_once;
 mod back_off;
 mod beside;
 mod budget;
 mod dirty;
 mod drained;
+mod drains;
 mod ends;
 mod explains;
 mod fence;
 mod first;
 mod given_up;
 mod gives_up;
+mod history;
+mod hooks;
 mod jobs;
+mod last_resort;
 mod leak;
 mod liveness;
 mod names;
@@ -35,6 +40,7 @@ mod routes;
 mod secrets;
 mod serving;
 mod told;
+mod verdict;
 mod writes;
 mod written;
 
@@ -47,10 +53,11 @@ use model::object::{Rollout, RolloutKind, Service, Task};
 use model::spec::UpdateConfig;
 use model::wire::orders::Fence;
 use model::wire::session::TaskReport;
-use model::{TaskId, TaskState, Timestamp};
+use model::{Millis, NodeId, TaskId, TaskState, Timestamp};
 use orchestrator_core::command::{Applied, Command, ObjectRef};
 use orchestrator_core::{Batch, Entry, State};
 
+use super::engine::Fate;
 use super::world::{Broken, World};
 
 pub(super) use leak::nothing_left;
@@ -61,17 +68,21 @@ pub(super) use quiet::may_go_on;
 pub const INVARIANTS: &[(&str, &str)] = &[
     addresses::SAYS,
     arrive::SAYS,
+    at_once::SAYS,
     back_off::SAYS,
     beside::SAYS,
     budget::SAYS,
     dirty::SAYS,
     drained::SAYS,
+    drains::SAYS,
     ends::SAYS,
     explains::SAYS,
     fence::SAYS,
     first::SAYS,
     given_up::SAYS,
     gives_up::SAYS,
+    history::SAYS,
+    hooks::SAYS,
     jobs::SAYS,
     leak::SAYS,
     liveness::SAYS,
@@ -91,6 +102,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     secrets::SAYS,
     serving::SAYS,
     told::SAYS,
+    verdict::SAYS,
     writes::SAYS,
     written::SAYS,
 ];
@@ -117,6 +129,8 @@ pub struct Watch {
     failing: gives_up::Failing,
     first: first::Known,
     started: reports::Started,
+    hooks: hooks::Run,
+    silences: given_up::Silences,
     written: written::Known,
 }
 
@@ -135,6 +149,15 @@ pub(super) struct Move {
     before: Option<Seen>,
 }
 
+impl Watch {
+    /// The leader of this term has heard a node again after so long.
+    pub(super) fn note_silence(&mut self, term: u64, node: NodeId, silent: Millis) {
+        let (known, longest) = self.silences.entry(node).or_insert((term, silent));
+        *longest = if *known == term { silent.max(*longest) } else { silent };
+        *known = term;
+    }
+}
+
 fn named((id, _): (&str, &str), result: Result<(), String>) -> Result<(), Broken> {
     result.map_err(|why| (id.to_owned(), why))
 }
@@ -148,8 +171,10 @@ pub(super) fn after_entry(
     named(progress::SAYS, progress::check(world, entry, applied))?;
     named(written::SAYS, written::check(world, entry, applied))?;
     let moves = moves(world, applied);
-    named(ranks::SAYS, ranks::check(&moves))?;
+    let clock = world.managers.newest().clock();
+    named(ranks::SAYS, ranks::check(&moves, clock))?;
     named(placed::SAYS, placed::check(world, &moves))?;
+    named(placed::SAYS, last_resort::check(world, entry, &moves))?;
     named(budget::SAYS, budget::check(world, &moves))?;
     named(beside::SAYS, beside::check(world, &moves))?;
     named(back_off::SAYS, back_off::check(world, entry, &moves))?;
@@ -158,13 +183,15 @@ pub(super) fn after_entry(
     named(ends::SAYS, ends::check(world, entry, applied, &moves))?;
     named(first::SAYS, first::check(world, entry, applied, &moves))?;
     named(serving::SAYS, serving::check(world, &moves))?;
+    named(drained::SAYS, drained::check_plan(world, entry, &moves))?;
+    named(drains::SAYS, drains::check(world, &moves))?;
+    named(history::SAYS, history::check(world, entry))?;
     world.watch.entries += 1;
     // A look at everything costs what everything is.
     let tasks = world.managers.newest().tasks().len();
     if world.watch.entries >= 64 + tasks / 4 {
         world.watch.entries = 0;
         named(one_holder::SAYS, one_holder::check(world))?;
-        named(explains::SAYS, explains::check(world))?;
         named(addresses::SAYS, addresses::check(world))?;
         named(writes::SAYS, writes::check(world))?;
     }
@@ -216,8 +243,17 @@ pub(super) fn after_an_empty_plan(world: &mut World) -> Result<(), Broken> {
     world.watch.empty_plans += 1;
     if world.watch.empty_plans.is_multiple_of(32) {
         named(dirty::SAYS, dirty::check(world))?;
+        idle(world)?;
     }
     Ok(())
+}
+
+/// Looks at everything when there is nothing to plan.
+fn idle(world: &World) -> Result<(), Broken> {
+    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    named(explains::SAYS, explains::check(world))?;
+    named(drains::SAYS, drains::check_left(state))?;
+    named(verdict::SAYS, verdict::check(world))
 }
 
 /// Looks at what the planner proposes.
@@ -262,7 +298,21 @@ pub(super) fn before_step(
     step: &Step,
 ) -> Result<(), Broken> {
     named(told::SAYS, told::check(world, host, task, step))?;
+    named(at_once::SAYS, at_once::check(world, host, task, step))?;
+    named(hooks::SAYS, hooks::check(world, host, task, step))?;
     named(drained::SAYS, drained::check(world, host, task, step))
+}
+
+/// Looks when an agent has begun all that it wants to do.
+pub(super) fn after_steps(world: &World, host: usize) -> Result<(), Broken> {
+    named(at_once::SAYS, at_once::check_pulls(world, host))
+}
+
+/// Notes what an engine was asked to do.
+pub(super) fn after_step(world: &mut World, task: TaskId, step: &Step, fate: Fate) {
+    if matches!(fate, Fate::Done | Fate::DoneUnheard) {
+        hooks::note(world, task, step);
+    }
 }
 
 /// Looks at what an agent has to say.
@@ -271,6 +321,7 @@ pub(super) fn before_reports(
     host: usize,
     reports: &[TaskReport],
 ) -> Result<(), Broken> {
+    named(hooks::SAYS, hooks::check_reports(world, host, reports))?;
     named(reports::SAYS, reports::check(world, host, reports))
 }
 
@@ -281,7 +332,11 @@ pub(super) fn in_peace(world: &World) -> Result<(), Broken> {
         let due = l.wake_at.is_some_and(|at| at <= time);
         l.planned == 0 && l.unseen.is_empty() && l.agenda.is_idle(time) && !due
     });
-    if idle { named(dirty::SAYS, dirty::check(world)) } else { Ok(()) }
+    if !idle {
+        return Ok(());
+    }
+    named(dirty::SAYS, dirty::check(world))?;
+    self::idle(world)
 }
 
 /// Looks once everything was as it should be, some seconds ago.

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use model::lifecycle::Desired;
 use model::object::{NodeState, Task};
+use model::spec::Role;
 use model::wire::orders::Orders;
 use model::{NodeId, TaskId, TaskState};
 use orchestrator_core::State;
@@ -13,8 +14,8 @@ use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
     "orders-are-true",
-    "a node is told its tasks, the addresses of its networks and where they are, and of services those \
-     tasks that serve",
+    "a node is told its tasks and their secrets, the managers, the addresses of its networks and where they \
+     are, and of services those tasks that serve",
 );
 
 /// Looks at what the leader thinks that one node, in turn, has been told.
@@ -46,9 +47,32 @@ pub(super) fn check(state: &State, own: NodeId, orders: &Orders) -> Result<(), S
             return Err(format!("{name} is to keep task {}, which was given up", order.id));
         }
     }
+    files(state, own, orders).map_err(|why| format!("{name}: {why}"))?;
     peers(state, own, orders).map_err(|why| format!("{name}: {why}"))?;
     addresses(state, own, orders).map_err(|why| format!("{name}: {why}"))?;
     services(state, orders).map_err(|why| format!("{name}: {why}"))
+}
+
+/// Secrets of the tasks that are there and no others, and who the managers are.
+fn files(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {
+    let here = state.tasks().filter(|t| t.node == Some(own) && !t.status.state.is_terminal());
+    let needed: BTreeSet<String> = here
+        .filter_map(|t| state.service(t.service)?.templates.get(&t.template))
+        .filter_map(|template| template.task.container_spec.as_ref())
+        .flat_map(|c| c.secrets.iter().map(|s| s.secret_id.clone()))
+        .filter(|id| id.parse().is_ok_and(|id| state.secret(id).is_some()))
+        .collect();
+    let told: BTreeSet<String> = orders.secrets.keys().map(ToString::to_string).collect();
+    if told != needed {
+        return Err(format!("it was told of secrets {told:?}, not {needed:?}"));
+    }
+    let managers = state.nodes().filter(|n| n.spec.role == Role::Manager);
+    let managers: BTreeMap<NodeId, String> =
+        managers.filter_map(|n| Some((n.id, n.manager_address.clone()?))).collect();
+    if orders.cluster.managers != managers {
+        return Err(format!("it was told of managers {:?}", orders.cluster.managers));
+    }
+    Ok(())
 }
 
 fn peers(state: &State, own: NodeId, orders: &Orders) -> Result<(), String> {

@@ -10,7 +10,7 @@ use orchestrator_core::State;
 
 use super::super::world::World;
 use super::Move;
-use super::explains::takers;
+use super::explains::{gpus, sum_of, takers};
 
 pub(super) const SAYS: (&str, &str) = (
     "placed-well",
@@ -39,6 +39,9 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         room(state, task, node)?;
         let template = service.templates.get(&task.template);
         let Some(placement) = template.and_then(|t| t.task.placement.as_ref()) else { continue };
+        if !placement.platforms.is_empty() && node.description.platform.architecture != "x86_64" {
+            return Err(format!("task {} was put on {name}, which is no amd64", task.id));
+        }
         if let Some(constraint) = violated(placement, node) {
             return Err(format!("task {} was put on {name} against {constraint}", task.id));
         }
@@ -60,7 +63,9 @@ fn of_a_node(world: &World, state: &State, task: &Task) -> Result<(), String> {
     let Some(node) = state.node(own) else { return Ok(()) };
     let news = super::leader_time(world).since(node.meta.updated_at) < NEWS;
     let alone = state.tasks_in(task.service, task.slot).count() == 1;
-    if alone && !news && node.spec.availability != Availability::Active {
+    // A job's next run takes the nodes where the one before has been.
+    let is_job = state.service(task.service).is_none_or(|s| s.job.is_some());
+    if alone && !news && !is_job && node.spec.availability != Availability::Active {
         let name = &node.description.hostname;
         return Err(format!("task {} is made for {name}, which takes no tasks", task.id));
     }
@@ -89,6 +94,11 @@ fn room(state: &State, task: &Task, node: &Node) -> Result<(), String> {
         }
     }
     let has = &node.description.resources;
+    let there = state.tasks_on(node.id).filter(|t| !t.status.state.is_terminal());
+    let taken: i64 = there.map(|t| gpus(state, t)).sum();
+    if taken > sum_of(&has.generic_resources) {
+        return Err(format!("{taken} GPUs of {name} are reserved"));
+    }
     if cpus > has.nano_cpus || memory > has.memory_bytes {
         return Err(format!("{cpus} CPUs and {memory} bytes of {name} are reserved"));
     }
@@ -194,6 +204,7 @@ pub(super) fn violated<'a>(placement: &'a Placement, node: &Node) -> Option<&'a 
     placement.constraints.iter().map(String::as_str).find(|constraint| match *constraint {
         "node.labels.zone==a" => zone != "a",
         "node.labels.zone!=a" => zone == "a",
+        "node.labels.zone!=b" => zone == "b",
         "node.role!=manager" => node.spec.role == Role::Manager,
         "node.role==worker" => node.spec.role != Role::Worker,
         "node.hostname!=w5" => node.description.hostname == "w5",

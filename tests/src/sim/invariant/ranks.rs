@@ -1,12 +1,19 @@
 //! Ranks only rise.
 
+use model::Timestamp;
+
 use super::Move;
 
-pub(super) const SAYS: (&str, &str) =
-    ("rank-rises", "a task's rank never falls, and neither does what is wanted of it");
+pub(super) const SAYS: (&str, &str) = (
+    "rank-rises",
+    "a task's rank never falls, nor what is wanted of it; since when it runs is said by the log",
+);
 
-pub(super) fn check(moves: &[Move]) -> Result<(), String> {
+pub(super) fn check(moves: &[Move], clock: Timestamp) -> Result<(), String> {
     for Move { task, before } in moves {
+        if let Some(since) = task.status.running_since.filter(|since| *since > clock) {
+            return Err(format!("task {} runs since {since:?}, it is {clock:?}", task.id));
+        }
         let Some(before) = before else { continue };
         if before.state > task.status.state {
             let now = task.status.state;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use agent_core::worker::{Health, Phase};
+use model::lifecycle::Desired;
 use model::wire::session::TaskReport;
 use model::{TaskId, TaskState};
 
@@ -10,7 +11,8 @@ use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
     "reports-are-true",
-    "a task is reported as ended when its process has ended, as running when its check has passed",
+    "a task is reported as ended when its process has ended, as shut down when it was told to, as running when \
+     its check has passed",
 );
 
 /// Processes that were started, each with the task it was started for.
@@ -25,6 +27,11 @@ pub(super) fn check(world: &World, host: usize, reports: &[TaskReport]) -> Resul
                 "{} reports task {task} as {}, its process runs: {}",
                 host.name, report.state, report.error
             ));
+        }
+        let order = host.orders.as_ref().and_then(|orders| orders.tasks.get(&task));
+        let wanted = order.is_some_and(|order| order.desired <= Desired::Running);
+        if report.state == TaskState::Shutdown && wanted && !host.forgot {
+            return Err(format!("{} reports task {task} as shut down, unasked", host.name));
         }
         if report.state != TaskState::Running || !host.engine_up {
             continue;

@@ -12,7 +12,8 @@ use super::Move;
 
 pub(super) const SAYS: (&str, &str) = (
     "serving-stays",
-    "a service that is made smaller gives up the slots that do not serve before those that do",
+    "a service that is made smaller gives up the slots that do not serve before those that do, and those of the \
+     nodes with most of them",
 );
 
 /// What served until just now counted as serving when it was planned.
@@ -44,6 +45,27 @@ pub(super) fn check(world: &World, moves: &[Move]) -> Result<(), String> {
         };
         if wanted(task.slot) || !looked.insert(service.id) {
             continue;
+        }
+        let serves = |t: &&std::sync::Arc<model::object::Task>| {
+            t.desired <= Desired::Running
+                && t.status.state == TaskState::Running
+                && t.status.running_since.is_some_and(|since| time.since(since) > JUST)
+        };
+        let on =
+            |node| state.tasks_of(service.id).filter(serves).filter(|t| t.node == node).count();
+        let kept = |t: &&std::sync::Arc<model::object::Task>| t.desired <= Desired::Running;
+        let here = state.tasks_of(service.id).filter(kept);
+        let left = here.filter(|t| t.node == task.node).count();
+        let moves = state.tasks_of(service.id).any(|t| t.leaves);
+        let fuller = state.tasks_of(service.id).filter(serves).find(|t| on(t.node) >= left + 2);
+        if let Some(other) = fuller.filter(|_| service.rollout.is_none() && !moves) {
+            return Err(format!(
+                "{} gives up {:?} and leaves {left} tasks there, where {:?} is are {}",
+                service.spec.name,
+                task.slot,
+                other.slot,
+                on(other.node)
+            ));
         }
         let slots: BTreeSet<Slot> = state.tasks_of(service.id).map(|t| t.slot).collect();
         let idle = slots.into_iter().filter(|slot| wanted(*slot)).find(|slot| {

@@ -9,7 +9,7 @@ use super::super::world::World;
 pub(super) const SAYS: (&str, &str) = (
     "done-as-told",
     "a healthy container is stopped only when the orders say so, those of a manager or those that the disk kept, never because a disk \
-     lacks them, and a task has one step at a time",
+     lacks them, a container is made with its secrets, and a task has one step at a time",
 );
 
 /// Between the signal and the kill, unless the service says otherwise.
@@ -30,6 +30,18 @@ pub(super) fn check(world: &World, host: usize, task: TaskId, step: &Step) -> Re
         }
     }
     let kept = host.worker.keep().remove(&task).unwrap_or_default();
+    if let (Step::Create, Some(order), Some(orders)) = (step, order, &host.orders) {
+        let container = order.spec.container_spec.iter();
+        let mut secrets = container.flat_map(|c| &c.secrets);
+        let lacks = secrets.find(|secret| {
+            let id = secret.secret_id.parse().ok();
+            id.and_then(|id| orders.secrets.get(&id)).is_none_or(|file| file.data.is_empty())
+        });
+        if let Some(secret) = lacks {
+            let (name, secret) = (&host.name, &secret.secret_name);
+            return Err(format!("{name} makes task {task} without {secret}"));
+        }
+    }
     match step {
         Step::Stop { .. } | Step::Kill { .. }
             if order.is_none() && !host.heard && kept.ending.is_none() =>

@@ -1,11 +1,12 @@
 //! What clients wrote is what is there, and nobody overwrites what they have not seen.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use model::object::{Node, Revision, Service};
 use model::spec::ServiceSpec;
-use model::{NodeId, ServiceId};
+use model::{NetworkId, NodeId, ServiceId};
 use orchestrator_core::command::{Applied, Command, ObjectRef, ServiceChange};
 use orchestrator_core::{Entry, State};
 
@@ -13,7 +14,8 @@ use super::super::world::World;
 
 pub(super) const SAYS: (&str, &str) = (
     "as-written",
-    "a service is what its last accepted write said; what was decided before that write is refused",
+    "a service is what its last accepted write said and is reached where it was; what was decided before that \
+     write is refused",
 );
 
 /// Services and nodes as they were after the last entry.
@@ -177,6 +179,16 @@ fn renewed(before: &Service, after: &Service) -> Result<(), String> {
     let task = |service: &Service| service.spec.task_template.clone();
     if task(before) != task(after) && before.template == after.template {
         return Err(format!("{name} was changed, its tasks need not"));
+    }
+    let other = |(network, address): &(&NetworkId, &Ipv4Addr)| {
+        after.endpoint.vips.get(*network).is_some_and(|new| new != *address)
+    };
+    if let Some((_, address)) = before.endpoint.vips.iter().find(other) {
+        return Err(format!("{name} was changed and has another virtual address than {address}"));
+    }
+    let (was, is) = (&before.endpoint.ports, &after.endpoint.ports);
+    if before.spec.endpoint_spec == after.spec.endpoint_spec && was != is {
+        return Err(format!("{name} was changed and is published as {is:?}, not {was:?}"));
     }
     if before.spec != after.spec && after.previous_spec.as_ref() != Some(&before.spec) {
         return Err(format!("{name} was changed and cannot go back"));

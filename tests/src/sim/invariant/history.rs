@@ -1,0 +1,47 @@
+//! What has become of a slot's earlier tasks can be looked up.
+
+use model::lifecycle::Desired;
+use model::spec::ModeKind;
+use orchestrator_core::Entry;
+use orchestrator_core::command::Command;
+
+use super::super::world::World;
+
+pub(super) const SAYS: (&str, &str) = (
+    "history-stays",
+    "of a slot that goes on, the five tasks that ended last stay on record with their containers",
+);
+
+/// What a cluster keeps unless it is told otherwise.
+const KEPT: usize = 5;
+
+/// Looks at what a plan drops.
+pub(super) fn check(world: &World, entry: &Entry) -> Result<(), String> {
+    let Some((_, state)) = world.managers.leading() else { return Ok(()) };
+    let Some(base) = entry.batch.base else { return Ok(()) };
+    for command in &entry.batch.commands {
+        let Command::SetDesired { task, desired: Desired::Remove } = command else { continue };
+        let Some(task) = state.task(*task) else { continue };
+        let Some(service) = state.service(task.service).filter(|s| s.removed.is_none()) else {
+            continue;
+        };
+        if !matches!(service.spec.mode.kind(), ModeKind::Replicated { .. }) {
+            continue;
+        }
+        // The slot was held already when this was planned.
+        let goes_on = state.tasks_in(task.service, task.slot).any(|t| {
+            t.id != task.id && t.desired <= Desired::Running && t.meta.version.0 <= base.0
+        });
+        let newer = state
+            .tasks_in(task.service, task.slot)
+            .filter(|t| t.desired == Desired::Shutdown && t.meta.version > task.meta.version)
+            .count();
+        if goes_on && newer < KEPT {
+            return Err(format!(
+                "task {} of {} goes, {newer} of {:?} ended after it",
+                task.id, service.spec.name, task.slot
+            ));
+        }
+    }
+    Ok(())
+}
