@@ -62,10 +62,10 @@ fn of_a_node(world: &World, state: &State, task: &Task) -> Result<(), String> {
     let Slot::Node(own) = task.slot else { return Ok(()) };
     let Some(node) = state.node(own) else { return Ok(()) };
     let news = super::leader_time(world).since(node.meta.updated_at) < NEWS;
-    let alone = state.tasks_in(task.service, task.slot).count() == 1;
-    // A job's next run takes the nodes where the one before has been.
-    let is_job = state.service(task.service).is_none_or(|s| s.job.is_some());
-    if alone && !news && !is_job && node.spec.availability != Availability::Active {
+    // Of a job: in this run of it.
+    let of_run = |t: &&std::sync::Arc<Task>| t.job_iteration == task.job_iteration;
+    let alone = state.tasks_in(task.service, task.slot).filter(of_run).count() == 1;
+    if alone && !news && node.spec.availability != Availability::Active {
         let name = &node.description.hostname;
         return Err(format!("task {} is made for {name}, which takes no tasks", task.id));
     }
