@@ -70,7 +70,8 @@ pub(super) fn check(
             }
             _ => None,
         };
-        // A slot of a service made smaller begins anew; that of a node does not.
+        // A slot of a service made smaller begins anew; that of a node does not, as long as what ran
+        // there is on record.
         let Some((service, slot @ Slot::Node(_), Some(Reason::Dependency { .. }))) = held_back
         else {
             continue;
@@ -78,7 +79,9 @@ pub(super) fn check(
         if state.service(service).is_none_or(|s| s.job.is_some()) {
             continue;
         }
-        if known.ran.get(&(service, slot, 0)).is_some_and(|version| *version <= base.0) {
+        let on_record = state.tasks_in(service, slot).any(|t| t.status.running_since.is_some());
+        let ran = known.ran.get(&(service, slot, 0)).is_some_and(|version| *version <= base.0);
+        if ran && on_record {
             return Err(format!("{slot:?} of service {service} has run and waits for others"));
         }
     }
