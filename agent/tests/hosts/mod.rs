@@ -406,7 +406,8 @@ impl Drop for World {
             let _ = host.process.wait();
         }
         for mount in &self.mounts {
-            let _ = Command::new("umount").arg(mount).status();
+            // Lazily: whoever still looks at the namespace must not keep the mount.
+            let _ = Command::new("umount").arg("--lazy").arg(mount).status();
         }
         for namespace in self.namespaces.iter().rev() {
             // Those that a handle started itself.
