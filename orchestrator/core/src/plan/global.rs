@@ -1,6 +1,6 @@
 //! Keeps one slot of a global service on every node that suits it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::lifecycle::Desired;
 use model::object::{Node, NodeState, Restarts, Slot, Template};
@@ -34,13 +34,17 @@ pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     for view in gone {
         leave(work, view);
     }
-    rollout::plan(work, &kept);
     let taken: BTreeSet<Slot> = kept.iter().map(|v| v.slot).collect();
-    for slot in wanted.difference(&taken) {
-        let old = views.iter().find(|v| v.slot == *slot);
+    let past: BTreeMap<Slot, &View<'a>> =
+        views.iter().filter(|v| !taken.contains(&v.slot)).map(|v| (v.slot, v)).collect();
+    let free: Vec<&Slot> = wanted.difference(&taken).collect();
+    let filled: Vec<&View<'a>> = free.iter().filter_map(|slot| past.get(slot).copied()).collect();
+    rollout::plan(work, &kept, &filled);
+    for slot in free {
+        let old = past.get(slot);
         let start = Start::fresh(*slot, work.service.template);
-        let old_stopping = old.is_some_and(View::is_leaving);
-        let restarts = Restarts { has_run: old.is_some_and(View::has_run), ..start.restarts };
+        let old_stopping = old.is_some_and(|v| v.is_leaving());
+        let restarts = Restarts { has_run: old.is_some_and(|v| v.has_run()), ..start.restarts };
         work.start(Start { old_stopping, restarts, ..start });
     }
 }

@@ -19,11 +19,14 @@ pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>], replicas: u6
     for view in gone {
         remove(work, view);
     }
-    rollout::plan(work, &kept);
     let missing = wanted.saturating_sub(kept.len());
     let taken: BTreeSet<Slot> = kept.iter().map(|v| v.slot).collect();
-    let leaving: BTreeSet<Slot> = views.iter().filter(|v| v.is_leaving()).map(|v| v.slot).collect();
     let free = (1..).map(Slot::Replica).filter(|slot| !taken.contains(slot)).take(missing);
+    let free: BTreeSet<Slot> = free.collect();
+    let filled: Vec<&View<'a>> = views.iter().filter(|v| free.contains(&v.slot)).collect();
+    rollout::plan(work, &kept, &filled);
+    let leaving: BTreeSet<Slot> =
+        filled.iter().filter(|v| v.is_leaving()).map(|v| v.slot).collect();
     for slot in free {
         let start = Start::fresh(slot, work.service.template);
         work.start(Start { old_stopping: leaving.contains(&slot), ..start });

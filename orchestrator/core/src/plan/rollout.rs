@@ -50,10 +50,12 @@ struct Case<'v, 'a> {
     serves: bool,
 }
 
-/// Looks after every wanted slot of a replicated or global service.
-pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[&View<'a>]) {
+/// Looks after every wanted slot of a replicated or global service. `filled` are what is on record of
+/// slots without a task that get one by this plan, whatever the change may do.
+pub(super) fn plan<'a>(work: &mut Work<'_, 'a>, views: &[&View<'a>], filled: &[&View<'a>]) {
     let service = work.service;
     let mut engine = Engine::of(work, views.len() as u64);
+    engine.expect(filled);
     let mut cases: Vec<Case<'_, 'a>> = views.iter().map(|view| engine.look(work, view)).collect();
     match engine.judge(work, service.rollout.as_ref()) {
         Course::On => {}
@@ -148,6 +150,15 @@ impl Engine {
         }
     }
 
+    /// Counts slots that get a task by this plan as the next one will.
+    fn expect(&mut self, filled: &[&View<'_>]) {
+        if self.runs {
+            self.watched += filled.len() as u64;
+            let replaced = filled.iter().filter(|view| view.is_replaced(self.current));
+            self.in_flight += replaced.count() as u64;
+        }
+    }
+
     /// Sees what a slot holds and needs, and counts it.
     fn look<'v, 'a>(&mut self, work: &mut Work<'_, 'a>, view: &'v View<'a>) -> Case<'v, 'a> {
         let mut live = view.live();
@@ -234,9 +245,7 @@ impl Engine {
         if !self.runs || newest.template != self.current || !first_try {
             return;
         }
-        // One that never had a node is not replaced: nobody had it.
-        let replaced =
-            case.view.tasks.iter().any(|t| t.template != self.current && t.node.is_some());
+        let replaced = case.view.is_replaced(self.current);
         let since = newest.status.running_since;
         let running = newest.status.state == TaskState::Running;
         let now = work.draft.now;

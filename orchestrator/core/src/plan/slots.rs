@@ -62,6 +62,12 @@ impl<'a> View<'a> {
         self.tasks.iter().any(|t| wanted(t))
     }
 
+    /// The slot had a task of another template. One that never had a node counts for none: nobody
+    /// had it.
+    pub(super) fn is_replaced(&self, current: TemplateVersion) -> bool {
+        self.tasks.iter().any(|t| t.template != current && t.node.is_some())
+    }
+
     /// A task of the slot has run.
     pub(super) fn has_run(&self) -> bool {
         self.tasks.iter().any(|t| t.has_run())

@@ -1,7 +1,7 @@
 //! Updates, rollbacks, and what goes on while they do.
 
 use model::lifecycle::Desired;
-use model::object::RolloutState;
+use model::object::{NodeState, RolloutState};
 use model::spec::Availability;
 use model::{Millis, TaskState};
 
@@ -213,6 +213,55 @@ fn a_replacement_that_is_lost_with_its_node_still_counts_against_the_budget() {
             && t.status.state == TaskState::Running
     };
     assert_eq!(world.state.tasks().filter(serves).count(), 2, "{}", world.show("web"));
+}
+
+#[test]
+fn a_slot_whose_node_comes_back_half_way_through_its_replacement_counts_at_once() {
+    // Found by the simulator: another slot was begun by the very plan that went on with this one.
+    let mut world = World::with_workers(3);
+    world.create(
+        r#"{"Name":"all","TaskTemplate":{"ContainerSpec":{"Image":"app:1"}},"Mode":{"Global":{}}}"#,
+    );
+    world.settle();
+    world.update("all", image("app:2"));
+    let service = world.state.service_named("all").expect("there").clone();
+    let new = |world: &World, state: Option<TaskState>| {
+        let tasks = world.state.tasks().filter(|t| t.template == service.template);
+        let mut tasks = tasks.filter(|t| state.is_none_or(|state| t.status.state == state));
+        tasks.find_map(|t| t.node)
+    };
+    let first = loop {
+        assert!(world.round(), "the update goes on");
+        if let Some(node) = new(&world, None) {
+            break node;
+        }
+    };
+    let name = world.state.node(first).expect("there").description.hostname.clone();
+    world.silence(&name);
+    world.frozen = true;
+    world.advance(Millis(2_600));
+    world.frozen = false;
+    // The second slot's task runs, of which no plan knows, when the first slot's node is back.
+    while new(&world, Some(TaskState::Running)).is_none() {
+        assert!(world.round(), "the update goes on");
+    }
+    world.hear(&name);
+    let status =
+        Command::NodeStatus { node: first, state: NodeState::Ready, message: String::new() };
+    world.client(status).expect("taken");
+    let old = |world: &World| {
+        let serves = |t: &&std::sync::Arc<model::object::Task>| {
+            t.template != service.template && t.desired <= Desired::Running
+        };
+        world.state.tasks().filter(serves).count()
+    };
+    let before = old(&world);
+    assert!(world.plan_once(), "the slot gets its task");
+    assert_eq!(old(&world), before, "{}", world.show("all"));
+    world.settle();
+    world.advance(Millis::from_secs(6));
+    assert_eq!(state_of(&world, "all"), RolloutState::Completed);
+    assert_eq!(old(&world), 0);
 }
 
 #[test]
