@@ -99,6 +99,8 @@ impl World {
         }
         known.heard_leader = now;
         let have = known.orders.as_ref().map(|orders| orders.fence);
+        // What the worker goes by may have changed.
+        let mut concerns_worker = !known.heard;
         match frame {
             FromManager::Orders { orders } => {
                 if intake::whole(have, orders.fence) == Intake::Old {
@@ -107,8 +109,12 @@ impl World {
                 }
                 known.orders = Some(*orders);
                 known.told = true;
+                concerns_worker = true;
             }
             FromManager::Delta { delta } => {
+                concerns_worker |= !delta.tasks.is_empty()
+                    || !delta.secrets.is_empty()
+                    || !delta.configs.is_empty();
                 let taken = match (&mut known.orders, intake::delta(have, &delta)) {
                     (Some(orders), Intake::Take) => orders.take(*delta).is_ok(),
                     (Some(_) | None, _) => false,
@@ -140,6 +146,10 @@ impl World {
         let wait = self.random.range(1, 20);
         self.later(wait, Event::Routed { host, life, revision });
         invariant::after_orders(self, host, have)?;
+        if !concerns_worker {
+            return Ok(());
+        }
+        invariant::after_orders_of_tasks(self, host)?;
         self.drive(host)
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::object::{NodeState, RolloutState, Service, Slot};
 use model::reason::Reason;
 use model::spec::{
-    Availability, ConfigSpec, NetworkSpec, Role, SecretSpec, ServiceMode, ServiceSpec,
+    Availability, ConfigSpec, ModeKind, NetworkSpec, Role, SecretSpec, ServiceMode, ServiceSpec,
 };
 use model::{NodeId, ServiceId};
 use orchestrator_core::State;
@@ -131,6 +131,13 @@ impl World {
         if let Some(service) = dwelt_on {
             return change_service(chance, service, action % 72);
         }
+        // Whoever has many hosts sees soon to what fails on every one of them.
+        if self.pace() > 1
+            && let Some(service) = services.iter().find(|s| fails_everywhere(s))
+            && chance.chance(60)
+        {
+            return Some(mend(service));
+        }
         if services.is_empty() || (action < 25 && services.len() < SERVICES) {
             let others: Vec<&str> = services.iter().map(|s| s.spec.name.as_str()).collect();
             let spec = Box::new(new_service(chance, wish, &others));
@@ -208,6 +215,24 @@ impl World {
 /// It ends by itself, sooner or later.
 fn is_ill(image: &str) -> bool {
     image.ends_with(":bad") || image.ends_with(":flaky")
+}
+
+fn fails_everywhere(service: &Service) -> bool {
+    let everywhere = matches!(service.spec.mode.kind(), ModeKind::Global);
+    everywhere && is_ill(&image_of(&service.spec))
+}
+
+/// A good image, everywhere at once.
+fn mend(service: &Service) -> (Command, String) {
+    let mut spec = (*service.spec).clone();
+    if let Some(container) = &mut spec.task_template.container_spec {
+        "app:mended".clone_into(&mut container.image);
+    }
+    let mut config = spec.effective_update();
+    config.parallelism = 0;
+    spec.update_config = Some(config);
+    let what = format!("mend {}", spec.name);
+    (update(service, ServiceChange::Spec(Box::new(spec))), what)
 }
 
 fn image_of(spec: &ServiceSpec) -> String {

@@ -5,7 +5,7 @@
 
 use model::wire::session::{FromAgent, FromManager, TaskReport};
 use model::{Millis, NodeId, Timestamp};
-use orchestrator_core::command::{Applied, Batch, Command, Refusal, Response};
+use orchestrator_core::command::{Applied, Batch, Command, ObjectRef, Refusal, Response};
 use orchestrator_core::plan::plan;
 
 use super::event::Event;
@@ -148,8 +148,14 @@ impl World {
             frames.push((node, FromManager::Delta { delta: Box::new(delta) }));
         }
         leader.live.projected(state.revision());
-        let gone: Vec<NodeId> =
-            leader.sessions.keys().filter(|node| state.node(**node).is_none()).copied().collect();
+        let changes = applied.iter().flat_map(|one| &one.changes);
+        let gone: Vec<NodeId> = changes
+            .filter_map(|change| match change.object {
+                ObjectRef::Node(node) => Some(node),
+                _ => None,
+            })
+            .filter(|node| leader.sessions.contains_key(node) && state.node(*node).is_none())
+            .collect();
         for (node, frame) in frames {
             self.to_host(node, frame);
         }

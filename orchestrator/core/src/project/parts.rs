@@ -198,6 +198,14 @@ pub(super) fn services_for(state: &State, networks: &BTreeSet<NetworkId>) -> BTr
         .collect()
 }
 
+/// A task as one that gets traffic, if it does.
+pub(super) fn backend(task: &Task) -> Option<Backend> {
+    let serves = task.status.state == TaskState::Running && task.desired <= Desired::Running;
+    let node = task.node.filter(|_| serves)?;
+    let addresses = task.attachments.iter().map(|a| (a.network, a.address)).collect();
+    Some(Backend { node, slot: task.slot, addresses })
+}
+
 pub(super) fn service(state: &State, id: ServiceId) -> Option<Arc<ServiceOrder>> {
     let service = state.service(id).filter(|s| s.removed.is_none())?;
     let template = service.templates.get(&service.template)?;
@@ -212,15 +220,7 @@ pub(super) fn service(state: &State, id: ServiceId) -> Option<Arc<ServiceOrder>>
             (network, ServiceNetwork { vip, aliases })
         })
         .collect();
-    let serves = |t: &Task| t.status.state == TaskState::Running && t.desired <= Desired::Running;
-    let backends = state
-        .tasks_of(id)
-        .filter(|t| serves(t))
-        .filter_map(|t| {
-            let addresses = t.attachments.iter().map(|a| (a.network, a.address)).collect();
-            Some((t.id, Backend { node: t.node?, slot: t.slot, addresses }))
-        })
-        .collect();
+    let backends = state.tasks_of(id).filter_map(|t| Some((t.id, backend(t)?))).collect();
     Some(Arc::new(ServiceOrder {
         id,
         name: service.spec.name.clone(),

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::object::Revision;
+use model::object::{Revision, Service};
 use model::wire::orders::{
     Change, ClusterOrder, Delta, Fence, MembersChange, Orders, ServiceOrder,
 };
@@ -29,6 +29,8 @@ pub struct Projector {
     named: BTreeMap<NodeId, BTreeMap<NodeId, u32>>,
     /// Which nodes were told of a service, so that only those are told of its change.
     knows: BTreeMap<ServiceId, BTreeSet<NodeId>>,
+    /// Every service that has changed, as it was then. Much of what changes of one is told to nobody.
+    seen: BTreeMap<ServiceId, Arc<Service>>,
     /// What they were told. Most of what a task reports changes nothing of it.
     services: BTreeMap<ServiceId, Arc<ServiceOrder>>,
     /// Who is on each network that any of them has, as they were told.
@@ -56,11 +58,31 @@ struct Touched {
 }
 
 /// The parts that are the same for every node, each made once for all of them.
+#[derive(Default)]
 struct Parts {
     cluster: Option<ClusterOrder>,
     services: BTreeMap<ServiceId, Option<Arc<ServiceOrder>>>,
+    /// What changed of services that were told before.
+    changed: BTreeMap<ServiceId, Renewed>,
     /// What changed on networks.
     news: BTreeMap<NetworkId, News>,
+}
+
+/// What has changed of a service.
+struct Renewed {
+    /// What whoever has been told of all the changes before has.
+    before: Arc<ServiceOrder>,
+    /// Nodes with a first backend, and without any more.
+    joined: BTreeSet<NodeId>,
+    left: BTreeSet<NodeId>,
+}
+
+impl Renewed {
+    fn between(before: Arc<ServiceOrder>, new: &Arc<ServiceOrder>) -> Renewed {
+        let (old, new) = (before.names(), new.names());
+        let (joined, left) = (&new - &old, &old - &new);
+        Renewed { before, joined, left }
+    }
 }
 
 impl Parts {
@@ -161,8 +183,8 @@ impl Projector {
         state: &State,
         applied: impl IntoIterator<Item = &'a Applied>,
     ) -> BTreeMap<NodeId, Delta> {
-        let mut touched = Self::touched(state, applied);
-        let mut parts = Parts { cluster: None, services: BTreeMap::new(), news: BTreeMap::new() };
+        let mut touched = self.touched(state, applied);
+        let mut parts = Parts::default();
         self.leave_out_unchanged(state, &mut touched, &mut parts);
         for (id, on) in &touched.networks {
             let Entry::Occupied(mut table) = self.tables.entry(*id) else { continue };
@@ -199,8 +221,8 @@ impl Projector {
         deltas
     }
 
-    /// A service is touched by every report of a task of it, and the cluster by every change of a
-    /// node, but few of them change what others are told.
+    /// A service is touched by many a change of its spec, and the cluster by every change of a node,
+    /// but few of them change what others are told.
     fn leave_out_unchanged(&mut self, state: &State, touched: &mut Touched, parts: &mut Parts) {
         if touched.cluster {
             let new = parts.cluster(state);
@@ -210,9 +232,11 @@ impl Projector {
         touched.services.retain(|id| {
             let (old, new) = (self.services.get(id), parts.service(state, *id));
             let same = old.is_some() && old == new;
-            match new {
+            match new.cloned() {
                 Some(new) if !same => {
-                    self.services.insert(*id, new.clone());
+                    if let Some(before) = self.services.insert(*id, new.clone()) {
+                        parts.changed.insert(*id, Renewed::between(before, &new));
+                    }
                 }
                 Some(_) => {}
                 None => {
@@ -223,7 +247,11 @@ impl Projector {
         });
     }
 
-    fn touched<'a>(state: &State, applied: impl IntoIterator<Item = &'a Applied>) -> Touched {
+    fn touched<'a>(
+        &mut self,
+        state: &State,
+        applied: impl IntoIterator<Item = &'a Applied>,
+    ) -> Touched {
         let mut touched = Touched::default();
         for change in applied.into_iter().flat_map(|a| &a.changes) {
             match change.object {
@@ -237,6 +265,9 @@ impl Projector {
                 }
                 ObjectRef::Service(id) => {
                     touched.services.insert(id);
+                    if self.says_the_same(state, id) {
+                        continue;
+                    }
                     touched.specs = true;
                     // A service's own words are in its tasks' orders.
                     for task in state.tasks_of(id) {
@@ -247,7 +278,9 @@ impl Projector {
                 }
                 ObjectRef::Task(id) => {
                     let Some(place) = &change.task else { continue };
-                    touched.services.insert(place.service);
+                    if !self.serves_as_told(state, place.service, id) {
+                        touched.services.insert(place.service);
+                    }
                     for network in &place.networks {
                         let on = touched.networks.entry(*network).or_default();
                         on.tasks.insert(id);
@@ -269,6 +302,30 @@ impl Projector {
             }
         }
         touched
+    }
+
+    /// Whether a service is, to its tasks and to whom must know it, what it was before its last change:
+    /// a step of its rollout is nothing to them.
+    fn says_the_same(&mut self, state: &State, id: ServiceId) -> bool {
+        let Some(now) = state.service(id) else {
+            self.seen.remove(&id);
+            return false;
+        };
+        let Some(before) = self.seen.insert(id, now.clone()) else { return false };
+        let words = |s: &Service| (s.template, s.removed.is_some());
+        words(&before) == words(now)
+            && before.spec.name == now.spec.name
+            && before.spec.labels == now.spec.labels
+            && before.endpoint == now.endpoint
+            && before.registry_auth == now.registry_auth
+    }
+
+    /// Whether a task is the backend of its service, or none, that nodes were told: most of what a
+    /// task reports changes nothing of that.
+    fn serves_as_told(&self, state: &State, service: ServiceId, task: TaskId) -> bool {
+        let Some(told) = self.services.get(&service) else { return false };
+        let now = state.task(task).and_then(|task| parts::backend(task));
+        told.backends.get(&task) == now.as_ref()
     }
 
     fn affected(&self, state: &State, touched: &Touched) -> BTreeSet<NodeId> {
@@ -342,17 +399,19 @@ fn renew(
     }
     // What a node needs follows from its own tasks.
     let own = touched.tasks.contains_key(&node);
-    let known: BTreeSet<NetworkId> = old.networks.keys().copied().collect();
-    let networks = if own { parts::networks_on(state, node) } else { known.clone() };
+    let needed = own.then(|| parts::networks_on(state, node));
+    let is_needed = |id: &NetworkId| needed.as_ref().is_none_or(|needed| needed.contains(id));
+    let known = old.networks.keys().map(|id| (*id, is_needed(id)));
+    let known = known.filter(|(id, needs)| !needs || touched.networks.contains_key(id));
+    let new = needed.iter().flatten().filter(|id| !old.networks.contains_key(id));
+    let looked_at: Vec<(NetworkId, bool)> = known.chain(new.map(|id| (*id, true))).collect();
+    let moved = looked_at.iter().any(|(id, needs)| old.networks.contains_key(id) != *needs);
     // Nodes that more, or fewer, parts of the orders name than before.
     let mut counts = Named { own: node, named, news: BTreeSet::new() };
-    for id in known.union(&networks) {
-        let (has, needs) = (known.contains(id), networks.contains(id));
-        if has == needs && !touched.networks.contains_key(id) {
-            continue;
-        }
+    for (id, needs) in &looked_at {
+        let has = old.networks.contains_key(id);
         let mut new = None;
-        if needs {
+        if *needs {
             let table = tables.entry(*id).or_insert_with(|| Table::of(state, *id));
             new = parts::network(state, *id, node, &table.members);
             if new.is_some() && !has {
@@ -384,23 +443,20 @@ fn renew(
             }
         }
     }
-    if own || touched.specs {
-        let known: BTreeSet<ServiceId> = old.services.keys().copied().collect();
+    if moved || touched.specs {
+        let networks = needed.unwrap_or_else(|| old.networks.keys().copied().collect());
         let services = parts::services_for(state, &networks);
+        let known: BTreeSet<ServiceId> = old.services.keys().copied().collect();
         for id in known.union(&services) {
-            if touched.services.contains(id) || known.contains(id) != services.contains(id) {
-                let needed = services.contains(id);
-                let new = needed.then(|| parts.service(state, *id)).flatten();
-                counts.note(old.services.get(id), new);
-                put_copy(&mut old.services, &mut delta.services, *id, new);
+            let needed = services.contains(id);
+            if touched.services.contains(id) || known.contains(id) != needed {
+                put_service(state, *id, needed, old, parts, &mut counts, &mut delta);
             }
         }
     } else {
         for id in &touched.services {
             if old.services.contains_key(id) {
-                let new = parts.service(state, *id);
-                counts.note(old.services.get(id), new);
-                put_copy(&mut old.services, &mut delta.services, *id, new);
+                put_service(state, *id, true, old, parts, &mut counts, &mut delta);
             }
         }
     }
@@ -485,14 +541,28 @@ fn put<K: Ord + Copy, V: Clone + PartialEq>(
     }
 }
 
-/// As [`put`], of what is shared: copied only if it differs.
-fn put_copy<K: Ord + Copy, V: Clone + PartialEq>(
-    map: &mut BTreeMap<K, V>,
-    change: &mut Change<K, V>,
-    key: K,
-    new: Option<&V>,
+/// As [`put`], of a service, which all nodes that are told of it share.
+fn put_service(
+    state: &State,
+    id: ServiceId,
+    needed: bool,
+    old: &mut Orders,
+    parts: &mut Parts,
+    counts: &mut Named<'_>,
+    delta: &mut Delta,
 ) {
-    if new.is_none() || map.get(&key) != new {
-        put(map, change, key, new.cloned());
+    let new = needed.then(|| parts.service(state, id)).flatten().cloned();
+    match (old.services.get_mut(&id), new, parts.changed.get(&id)) {
+        (Some(had), Some(new), Some(change)) if Arc::ptr_eq(had, &change.before) => {
+            counts.came(&change.joined);
+            counts.went(&change.left);
+            had.clone_from(&new);
+            delta.services.set.insert(id, new);
+        }
+        // Told at another moment than the others.
+        (had, new, _) => {
+            counts.note(had.as_deref(), new.as_ref());
+            put(&mut old.services, &mut delta.services, id, new);
+        }
     }
 }

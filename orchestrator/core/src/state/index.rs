@@ -117,8 +117,8 @@ pub(super) struct Index {
     pub(super) secret_names: Map<String, SecretId>,
     pub(super) config_names: Map<String, ConfigId>,
     /// Service, slot, birth, task: a service's tasks by slot, oldest first.
-    pub(super) slots: Set<(ServiceId, Slot, u64, TaskId)>,
-    pub(super) on_node: Set<(NodeId, TaskId)>,
+    pub(super) slots: Map<(ServiceId, Slot, u64, TaskId), Arc<Task>>,
+    pub(super) on_node: Map<(NodeId, TaskId), Arc<Task>>,
     /// The tasks that have had a container, by the first digits of its id.
     pub(super) containers: Set<(u64, TaskId)>,
     pub(super) tallies: Map<(ServiceId, NodeId), Tally>,
@@ -169,6 +169,14 @@ fn count<K: Ord + Clone>(map: &mut Map<K, u32>, key: K, up: bool) {
         map.remove_mut(&key);
     } else {
         map.insert_mut(key, next);
+    }
+}
+
+fn keep<K: Ord>(map: &mut Map<K, Arc<Task>>, key: K, task: &Arc<Task>, up: bool) {
+    if up {
+        map.insert_mut(key, task.clone());
+    } else {
+        map.remove_mut(&key);
     }
 }
 
@@ -233,10 +241,11 @@ impl Index {
     }
 
     /// Puts a task in (`up`) or takes it out.
-    pub(super) fn task(&mut self, task: &Task, template: Option<&Template>, up: bool) {
+    pub(super) fn task(&mut self, task: &Arc<Task>, template: Option<&Template>, up: bool) {
         let state = task.status.state;
         let wanted = task.desired <= Desired::Running;
-        mark(&mut self.slots, (task.service, task.slot, task.meta.version.0, task.id), up);
+        let slot = (task.service, task.slot, task.meta.version.0, task.id);
+        keep(&mut self.slots, slot, task, up);
         count(&mut self.template_users, (task.service, task.template), up);
         let container = task.status.container.as_ref().and_then(|c| container_range(&c.id));
         if let Some((first, _)) = container {
@@ -251,7 +260,7 @@ impl Index {
             }
             return;
         };
-        mark(&mut self.on_node, (node, task.id), up);
+        keep(&mut self.on_node, (node, task.id), task, up);
         self.tally(task, node, wanted, up);
         if is_live_on_node(task) {
             let claim = template.map(Claim::of).unwrap_or_default();

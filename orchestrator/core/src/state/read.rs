@@ -204,20 +204,20 @@ impl State {
     pub fn tasks_of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
         let first = (service, Slot::Replica(0), 0, TaskId(Id(0)));
         let last = (service, Slot::Node(NodeId(Id(u128::MAX))), u64::MAX, TaskId(Id(u128::MAX)));
-        self.index.slots.range(first..=last).filter_map(|key| self.tasks.get(&key.3))
+        self.index.slots.range(first..=last).map(|(_, task)| task)
     }
 
     /// The tasks of one slot, oldest first.
     pub fn tasks_in(&self, service: ServiceId, slot: Slot) -> impl Iterator<Item = &Arc<Task>> {
         let first = (service, slot, 0, TaskId(Id(0)));
         let last = (service, slot, u64::MAX, TaskId(Id(u128::MAX)));
-        self.index.slots.range(first..=last).filter_map(|key| self.tasks.get(&key.3))
+        self.index.slots.range(first..=last).map(|(_, task)| task)
     }
 
     /// The tasks that have this node, also ended ones, by id.
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let range = (node, TaskId(Id(0)))..=(node, TaskId(Id(u128::MAX)));
-        self.index.on_node.range(range).filter_map(|key| self.tasks.get(&key.1))
+        self.index.on_node.range(range).map(|(_, task)| task)
     }
 
     /// The tasks whose container's id begins with `id`.

@@ -139,9 +139,10 @@ impl Step<'_> {
                 }
             }
         }
+        let task = Arc::new(task);
         self.index_task(&task, true);
         self.changes.note(ObjectRef::Task(task.id), kind(old.is_some()), "", Some(place));
-        self.state.tasks.insert_mut(task.id, Arc::new(task));
+        self.state.tasks.insert_mut(task.id, task);
         if let Some(old) = old {
             for attachment in &old.attachments {
                 self.drop_network_if_unused(attachment.network);
@@ -174,7 +175,7 @@ impl Step<'_> {
         self.drop_service_if_empty(task.service);
     }
 
-    fn index_task(&mut self, task: &Task, up: bool) {
+    fn index_task(&mut self, task: &Arc<Task>, up: bool) {
         let service = self.state.services.get(&task.service);
         let template = service.and_then(|s| s.templates.get(&task.template)).cloned();
         self.state.index.task(task, template.as_deref(), up);

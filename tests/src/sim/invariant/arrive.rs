@@ -10,7 +10,7 @@ pub(super) const SAYS: (&str, &str) = (
 );
 
 /// Between two looks in a large cluster, in orders taken in: they cost what the orders are.
-const EVERY: u64 = 8;
+const EVERY: u64 = 64;
 /// So many hosts are always looked at.
 const FEW: usize = 16;
 

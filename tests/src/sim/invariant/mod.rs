@@ -114,6 +114,8 @@ pub struct Watch {
     /// Entries since the last look at the whole state.
     entries: usize,
     handed_out: u64,
+    /// Whose orders were looked at last.
+    turn: usize,
     /// Orders that hosts have taken in.
     arrived: u64,
     empty_plans: u64,
@@ -231,7 +233,10 @@ fn moves(world: &mut World, applied: &Applied) -> Vec<Move> {
 /// Looks when the leader has sent what was applied.
 pub(super) fn after_handing_out(world: &mut World) -> Result<(), Broken> {
     world.watch.handed_out += 1;
-    if world.watch.handed_out.is_multiple_of(32) {
+    // What is looked at, one node's orders after the other's, is as large as the cluster.
+    let every = (world.hosts.len() as u64 * 2).max(32);
+    if world.watch.handed_out.is_multiple_of(every) {
+        world.watch.turn += 1;
         named(projected::SAYS, projected::check(world))?;
         named(orders::SAYS, orders::check_one(world))?;
     }
@@ -273,9 +278,13 @@ pub(super) fn after_orders(
     had: Option<Fence>,
 ) -> Result<(), Broken> {
     named(fence::SAYS, fence::check(world, host, had))?;
-    named(secrets::SAYS, secrets::check(world, host))?;
     named(arrive::SAYS, arrive::check(world, host))?;
     named(routes::SAYS, routes::check(world, host))
+}
+
+/// Looks when a host has taken orders in that tell of tasks or their files.
+pub(super) fn after_orders_of_tasks(world: &World, host: usize) -> Result<(), Broken> {
+    named(secrets::SAYS, secrets::check(world, host))
 }
 
 /// Looks when a container's process has started.

@@ -24,7 +24,7 @@ pub(super) fn check_one(world: &World) -> Result<(), String> {
     if leader.sessions.is_empty() || !leader.unseen.is_empty() {
         return Ok(());
     }
-    let turn = usize::try_from(world.watch.handed_out / 32).unwrap_or(0) % leader.sessions.len();
+    let turn = world.watch.turn % leader.sessions.len();
     let Some(node) = leader.sessions.keys().nth(turn) else { return Ok(()) };
     leader.projector.orders(*node).map_or(Ok(()), |told| check(state, *node, told))
 }

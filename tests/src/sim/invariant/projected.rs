@@ -12,7 +12,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     if leader.sessions.is_empty() {
         return Ok(());
     }
-    let turn = usize::try_from(world.watch.handed_out / 32).unwrap_or(0) % leader.sessions.len();
+    let turn = world.watch.turn % leader.sessions.len();
     let Some(node) = leader.sessions.keys().nth(turn) else { return Ok(()) };
     let Some(told) = leader.projector.orders(*node) else { return Ok(()) };
     let mut whole = orders(state, *node, leader.term);

@@ -23,7 +23,7 @@ const LOOK: Millis = Millis(1_000);
 /// Since when a host's routes name a task without a process, and when each host was looked at.
 #[derive(Default)]
 pub(super) struct Stale {
-    since: BTreeMap<(usize, TaskId), Timestamp>,
+    since: BTreeMap<usize, BTreeMap<TaskId, Timestamp>>,
     looked: BTreeMap<usize, Timestamp>,
 }
 
@@ -44,7 +44,6 @@ fn dead_ends(host: &Host) -> Result<(), String> {
 }
 
 pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
-    dead_ends(&world.hosts[host])?;
     let now = world.now;
     let watch = &mut world.watch.routes;
     let looked = watch.looked.entry(host).or_insert(Timestamp(0));
@@ -52,29 +51,27 @@ pub(super) fn check(world: &mut World, host: usize) -> Result<(), String> {
         return Ok(());
     }
     *looked = now;
-    let mut stale = Vec::new();
+    dead_ends(&world.hosts[host])?;
+    // In trouble the way to the leader may be cut for long; then there is nobody to say so.
+    if world.breaking {
+        return Ok(());
+    }
+    let before = watch.since.remove(&host).unwrap_or_default();
+    let mut stale = BTreeMap::new();
     let orders = world.hosts[host].orders.as_ref();
     for service in orders.iter().flat_map(|orders| orders.services.values()) {
         for (task, backend) in &service.backends {
             let at = world.by_node.get(&backend.node);
             // A partitioned node's containers cannot be known to have ended.
             if !at.is_some_and(|at| world.hosts[*at].engine.runs(*task)) {
-                stale.push(*task);
+                stale.insert(*task, before.get(task).copied().unwrap_or(now));
             }
         }
     }
-    watch.since.retain(|(at, task), _| *at != host || stale.contains(task));
-    for task in stale {
-        let since = *watch.since.entry((host, task)).or_insert(now);
-        let since = since.max(world.peace_since);
-        // In trouble the way to the leader may be cut for long; then there is nobody to say so.
-        if now.since(since) > BOUND && !world.breaking {
-            return Err(format!(
-                "{} has routed to task {task} for {}, it does not run",
-                world.hosts[host].name,
-                now.since(since)
-            ));
-        }
+    if let Some((task, since)) = stale.iter().find(|(_, since)| now.since(**since) > BOUND) {
+        let (name, so_long) = (&world.hosts[host].name, now.since(*since));
+        return Err(format!("{name} has routed to task {task} for {so_long}, it does not run"));
     }
+    watch.since.insert(host, stale);
     Ok(())
 }
