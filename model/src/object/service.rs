@@ -110,6 +110,14 @@ impl Rollout {
     }
 }
 
+impl Service {
+    /// Which run of a job this is; 0 for a service that is none.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.job.map_or(0, |job| job.iteration)
+    }
+}
+
 /// Which run of a job this is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobStatus {

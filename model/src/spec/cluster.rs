@@ -33,7 +33,7 @@ pub struct ClusterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Orchestration {
-    /// Ended tasks kept in each slot; absent means 5.
+    /// Ended tasks kept in each slot; absent means [`DEFAULT_TASK_HISTORY`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_history_retention_limit: Option<i64>,
 }
@@ -58,6 +58,21 @@ pub struct Dispatcher {
     #[serde(skip_serializing_if = "super::is_zero")]
     pub heartbeat_period: i64,
 }
+
+impl Dispatcher {
+    /// The time between two heartbeats that is in force.
+    #[must_use]
+    pub fn heartbeat(&self) -> crate::Millis {
+        if self.heartbeat_period > 0 {
+            crate::Millis::from_nanos(self.heartbeat_period)
+        } else {
+            DEFAULT_HEARTBEAT
+        }
+    }
+}
+
+/// Ended tasks that are kept in each slot, when the cluster spec does not say.
+pub const DEFAULT_TASK_HISTORY: i64 = 5;
 
 /// Between two heartbeats of an agent, when the cluster spec does not say: a lost node is found
 /// after [`HEARTBEAT_LIMIT`] of them.

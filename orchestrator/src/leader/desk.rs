@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use model::object::{NodeState, Revision};
-use model::spec::{DEFAULT_HEARTBEAT, HEARTBEAT_LIMIT};
 use model::wire::session::{FromManager, TaskReport};
 use model::{Millis, NodeId, TaskId, Timestamp};
 use orchestrator_core::State;
 use orchestrator_core::command::{Batch, Command};
-use orchestrator_core::plan::{Agenda, Limits, Live, plan};
+use orchestrator_core::plan::{Agenda, Limits, Live, heartbeat, plan, silence_limit};
 use orchestrator_core::project::Projector;
 use telemetry::Context;
 
@@ -82,9 +81,7 @@ impl Desk {
 
     /// What agents are told about time, from the cluster's spec.
     pub(super) fn settings(&self) -> Settings {
-        let asked = self.state.cluster().map_or(0, |c| c.spec.dispatcher.heartbeat_period);
-        let heartbeat = if asked > 0 { Millis::from_nanos(asked) } else { DEFAULT_HEARTBEAT };
-        Settings { heartbeat, silence: Millis(heartbeat.0 * HEARTBEAT_LIMIT) }
+        Settings { heartbeat: heartbeat(&self.state), silence: silence_limit(&self.state) }
     }
 
     /// The loop stood still for so long, until now.

@@ -61,7 +61,7 @@ fn met(state: &State, dependency: &Dependency) -> bool {
             DependencyCondition::CompletedSuccessfully => at == TaskState::Complete,
         }
     };
-    let iteration = other.job.map_or(0, |job| job.iteration);
+    let iteration = other.iteration();
     let of_run = |task: &&std::sync::Arc<Task>| task.job_iteration == iteration;
     let slots: BTreeSet<Slot> = state
         .tasks_of(other.id)

@@ -46,7 +46,7 @@ pub(super) fn replicated<'a>(
 pub(super) fn global<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
     let Some(template) = work.service.templates.get(&work.service.template) else { return };
     // What an earlier run had on a paused node is no task of this one.
-    let iteration = work.service.job.map_or(0, |job| job.iteration);
+    let iteration = work.service.iteration();
     let held = |v: &&View<'_>| {
         v.tasks.iter().any(|t| t.job_iteration == iteration && t.desired <= Desired::Running)
     };
@@ -61,7 +61,7 @@ pub(super) fn global<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>]) {
 
 /// Looks after the tasks of this run, ends those of earlier ones, counts.
 fn tend<'a>(work: &mut Work<'_, 'a>, views: &[View<'a>], only: Option<&BTreeSet<Slot>>) -> Run {
-    let iteration = work.service.job.map_or(0, |job| job.iteration);
+    let iteration = work.service.iteration();
     let of_run = |task: &Task| task.job_iteration == iteration;
     let mut run = Run::default();
     for view in views {

@@ -36,6 +36,7 @@ use model::Timestamp;
 pub use agenda::Agenda;
 pub use global::nodes as global_slots;
 pub use live::Live;
+pub use nodes::{heartbeat, silence_limit};
 pub use rebalance::{Left, Move, Rebalance, rebalance};
 
 use crate::State;

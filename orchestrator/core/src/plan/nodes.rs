@@ -20,8 +20,7 @@ pub fn silence_limit(state: &State) -> Millis {
 
 /// The period of heartbeats.
 pub fn heartbeat(state: &State) -> Millis {
-    let period = state.cluster().map_or(0, |c| c.spec.dispatcher.heartbeat_period);
-    if period > 0 { Millis::from_nanos(period) } else { DEFAULT_HEARTBEAT }
+    state.cluster().map_or(DEFAULT_HEARTBEAT, |c| c.spec.dispatcher.heartbeat())
 }
 
 pub(super) fn plan(draft: &mut Draft<'_>, live: &Live, agenda: &mut Agenda) {

@@ -3,14 +3,11 @@
 use model::Timestamp;
 use model::lifecycle::Desired;
 use model::object::Service;
-use model::spec::ModeKind;
+use model::spec::{DEFAULT_TASK_HISTORY, ModeKind};
 
 use super::draft::Draft;
 use super::slots::{View, Work, views};
 use super::{global, job, replicated};
-
-/// Ended tasks kept in each slot when the cluster's spec does not say. Docker's default.
-const HISTORY: i64 = 5;
 
 /// Writes what the service needs. Answers when to look again although nothing happened.
 pub(super) fn plan<'a>(draft: &mut Draft<'a>, service: &'a Service) -> Option<Timestamp> {
@@ -35,7 +32,7 @@ pub(super) fn plan<'a>(draft: &mut Draft<'a>, service: &'a Service) -> Option<Ti
     }
     let kept =
         work.draft.state.cluster().and_then(|c| c.spec.orchestration.task_history_retention_limit);
-    let kept = kept.unwrap_or(HISTORY);
+    let kept = kept.unwrap_or(DEFAULT_TASK_HISTORY);
     for view in &views {
         trim(&mut work, view, kept);
     }

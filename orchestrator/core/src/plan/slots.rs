@@ -374,7 +374,7 @@ impl<'d, 'a> Work<'d, 'a> {
             service: self.service.id,
             slot: start.slot,
             template: start.template,
-            job_iteration: self.service.job.map_or(0, |job| job.iteration),
+            job_iteration: self.service.iteration(),
             node,
             desired,
             not_before: start.not_before,

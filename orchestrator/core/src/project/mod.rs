@@ -7,9 +7,11 @@
 mod expand;
 mod parts;
 mod projector;
+mod renew;
 mod table;
 #[cfg(test)]
 mod tests;
+mod touched;
 
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ impl Step<'_> {
         let Some(template) = service.templates.get(&new.template).cloned() else {
             return outdated(format!("the template of service {}", new.service));
         };
-        if service.job.map_or(0, |job| job.iteration) != new.job_iteration {
+        if service.iteration() != new.job_iteration {
             return outdated(format!("the run of job {}", new.service));
         }
         let wanted = |t: &Arc<Task>| t.desired <= Desired::Running && !t.status.state.is_terminal();

@@ -3,23 +3,18 @@
 use model::Millis;
 use model::api::{ClusterInfo, JoinTokens, Swarm};
 use model::object::Cluster;
-use model::spec::{ClusterSpec, DEFAULT_HEARTBEAT, RaftSettings};
+use model::spec::{ClusterSpec, DEFAULT_TASK_HISTORY, RaftSettings};
 use model::wire::join::JoinToken;
 
 use super::Authorities;
 use crate::ca::NODE_LIFETIME;
 
-/// Ended tasks that are kept in each slot when the spec does not say.
-const HISTORY: i64 = 5;
-
 /// The spec with what holds in the place of what was left out, as docker's engine shows it.
 fn effective(spec: &ClusterSpec) -> ClusterSpec {
     let mut spec = spec.clone();
     let nanos = |span: Millis| i64::try_from(span.0 * 1_000_000).unwrap_or(i64::MAX);
-    spec.orchestration.task_history_retention_limit.get_or_insert(HISTORY);
-    if spec.dispatcher.heartbeat_period == 0 {
-        spec.dispatcher.heartbeat_period = nanos(DEFAULT_HEARTBEAT);
-    }
+    spec.orchestration.task_history_retention_limit.get_or_insert(DEFAULT_TASK_HISTORY);
+    spec.dispatcher.heartbeat_period = nanos(spec.dispatcher.heartbeat());
     if spec.ca_config.node_cert_expiry == 0 {
         spec.ca_config.node_cert_expiry = nanos(NODE_LIFETIME);
     }

@@ -134,7 +134,7 @@ pub(super) fn waits_for_another(state: &State, task: &Task) -> bool {
     let Some(Reason::Dependency { service, .. }) = &task.waiting else { return false };
     let Some(other) = state.service_named(service) else { return false };
     if let ModeKind::ReplicatedJob { total, .. } = other.spec.mode.kind() {
-        let iteration = other.job.map_or(0, |job| job.iteration);
+        let iteration = other.iteration();
         let done = state.tasks_of(other.id).filter(|t| t.job_iteration == iteration);
         let done = done.filter(|t| t.status.state == TaskState::Complete);
         return (done.count() as u64) < total;

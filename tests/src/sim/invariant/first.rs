@@ -152,7 +152,7 @@ fn come(state: &State, service: &Service) -> Option<Come> {
         ModeKind::ReplicatedJob { at_once, total } => (at_once.min(total), total),
         ModeKind::Global | ModeKind::GlobalJob => return None,
     };
-    let iteration = service.job.map_or(0, |job| job.iteration);
+    let iteration = service.iteration();
     let so_many = |most: u64, come: &dyn Fn(&Task) -> bool| {
         let tasks = state.tasks_of(service.id);
         let tasks = tasks.filter(|t| t.job_iteration == iteration && come(t));

@@ -104,7 +104,7 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             }
         }
         ModeKind::ReplicatedJob { total, .. } => {
-            let iteration = service.job.map_or(0, |job| job.iteration);
+            let iteration = service.iteration();
             let done = |t: &&Arc<Task>| {
                 t.status.state == TaskState::Complete && t.job_iteration == iteration
             };
@@ -119,7 +119,7 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
             }
         }
         ModeKind::GlobalJob => {
-            let iteration = service.job.map_or(0, |job| job.iteration);
+            let iteration = service.iteration();
             let reached = |t: &&Arc<Task>| {
                 let there = t.status.state == TaskState::Complete || has_no_node(t);
                 t.job_iteration == iteration && (there || waits_for_another(state, t))

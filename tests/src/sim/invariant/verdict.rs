@@ -45,7 +45,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
 }
 
 fn converged(state: &State, service: &Service) -> Result<(), String> {
-    let iteration = service.job.map_or(0, |job| job.iteration);
+    let iteration = service.iteration();
     let of_run = |t: &&std::sync::Arc<Task>| t.job_iteration == iteration;
     if service.job.is_some() {
         let done = state.tasks_of(service.id).filter(of_run);
