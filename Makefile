@@ -40,6 +40,11 @@ test: deps ## every test there is; ends with `N passed, N failed`
 schemathesis: ## schemathesis against the API over a cluster in memory (from PyPI; some minutes)
 	@scripts/schemathesis.sh
 
+.PHONY: docker-py
+docker-py: ## docker-py's own tests about swarms, beside a stock engine (as root; tests from PyPI; some minutes)
+	@$(CARGO) build --bins -p orchestrator -p agent -p swarmctl
+	@scripts/docker-py.sh
+
 .PHONY: test-deb
 test-deb: ## the Debian package on three clean roots: install, cluster, upgrade, purge (as root)
 	@$(CARGO) build --bins -p orchestrator -p agent -p swarmctl -p sample-services

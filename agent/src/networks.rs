@@ -51,6 +51,36 @@ pub fn as_overlay(mut network: Value) -> Value {
     network
 }
 
+/// Whether a network of the cluster, as a worker shows it, is one that `filters` ask for: Docker's
+/// JSON in either form. The engine has judged them: what is unknown here has no effect.
+#[must_use]
+pub fn fits(network: &Value, filters: &str) -> bool {
+    let filters: BTreeMap<String, Value> = serde_json::from_str(filters).unwrap_or_default();
+    let text = |key: &str| network.get(key).and_then(Value::as_str).unwrap_or("");
+    filters.iter().all(|(key, asked)| {
+        let values: Vec<&str> = match asked {
+            Value::Object(set) => set.keys().map(String::as_str).collect(),
+            Value::Array(list) => list.iter().filter_map(Value::as_str).collect(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+        };
+        let any = |fits: &dyn Fn(&str) -> bool| values.is_empty() || values.iter().any(|v| fits(v));
+        match key.as_str() {
+            "name" => any(&|value| text("Name").contains(value)),
+            "id" => any(&|value| text("Id").contains(value)),
+            "driver" => any(&|value| text("Driver") == value),
+            "scope" => any(&|value| text("Scope") == value),
+            "type" => any(&|value| value == "custom"),
+            "dangling" => any(&|value| matches!(value, "0" | "false")),
+            "label" => values.iter().all(|value| {
+                let (name, wanted) = value.split_once('=').unwrap_or((value, ""));
+                let found = network.get("Labels").and_then(|labels| labels.get(name));
+                found.is_some_and(|found| wanted.is_empty() || found == wanted)
+            }),
+            _ => true,
+        }
+    })
+}
+
 /// The create body of the engine's half.
 fn body(order: &NetworkOrder, name: &str, bridge: &str, mtu: u32) -> Value {
     let mut labels = order.labels.clone();
@@ -190,5 +220,25 @@ mod tests {
             json!({"Id": id, "Name": "front", "Driver": "overlay", "Scope": "swarm",
                    "Labels": {"k": "v"}})
         );
+    }
+
+    #[test]
+    fn a_worker_filters_the_clusters_networks_as_the_engine_does_its_own() {
+        let front = json!({"Id": "abc", "Name": "shop_front", "Driver": "overlay", "Scope": "swarm",
+                           "Labels": {"tier": "front"}});
+        for (filters, expected) in [
+            ("", true),
+            (r#"{"name":{"front":true,"back":true}}"#, true),
+            (r#"{"name":["back"]}"#, false),
+            (r#"{"id":["ab"],"driver":["overlay"],"scope":["swarm"]}"#, true),
+            (r#"{"driver":{"bridge":true}}"#, false),
+            (r#"{"scope":["local"]}"#, false),
+            (r#"{"label":["tier","tier=front"]}"#, true),
+            (r#"{"label":["tier=front","other"]}"#, false),
+            (r#"{"type":["builtin"]}"#, false),
+            (r#"{"dangling":["true"]}"#, false),
+        ] {
+            assert_eq!(fits(&front, filters), expected, "{filters}");
+        }
     }
 }

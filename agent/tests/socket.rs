@@ -200,6 +200,35 @@ async fn everything_else_is_passed_on_in_a_version_that_the_engine_speaks() {
 }
 
 #[tokio::test]
+async fn without_a_manager_the_clusters_networks_are_those_that_the_host_has_a_part_in() {
+    let host = Host::start().await;
+    let id = model::Id(7).to_string();
+    let half = json!({"Name": "front", "Id": "e", "Driver": "bridge", "Scope": "local",
+                      "Labels": {"swarmctl.network": id}});
+    host.engine.networks.lock().expect("a lock").push(half);
+    let (_, _, networks) = host.ask("GET", "/v1.41/networks", &Value::Null).await;
+    let shown: Vec<_> = networks.as_array().expect("a list").iter().collect();
+    let [bridge, front] = shown[..] else { panic!("{networks}") };
+    assert_eq!(bridge["Name"], "bridge");
+    assert_eq!((&front["Id"], &front["Driver"]), (&json!(id), &json!("overlay")));
+    let filter = "/networks?filters=%7B%22name%22%3A%5B%22back%22%5D%7D";
+    let (_, _, networks) = host.ask("GET", filter, &Value::Null).await;
+    let names: Vec<_> = networks.as_array().expect("a list").iter().map(|n| &n["Name"]).collect();
+    assert!(!names.contains(&&json!("front")), "{networks}");
+    let (status, _, network) = host.ask("GET", &format!("/networks/{id}"), &Value::Null).await;
+    assert_eq!((status, &network["Scope"]), (200, &json!("swarm")));
+}
+
+#[tokio::test]
+async fn numbers_that_are_null_are_numbers_that_nobody_gave() {
+    let host = Host::start().await;
+    let body = json!({"listenaddr": "nonsense", "Spec": {"Raft": {"ElectionTick": null}}});
+    let (status, _, answer) = host.ask("POST", "/swarm/init", &body).await;
+    let text = answer["message"].as_str().unwrap_or("");
+    assert!(status == 400 && text.contains("nonsense"), "{status} {text}");
+}
+
+#[tokio::test]
 async fn a_raw_stream_is_passed_both_ways_and_half_of_it_may_end_first() {
     let host = Host::start().await;
     let mut stream = UnixStream::connect(&host.socket).await.expect("connected");

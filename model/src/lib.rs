@@ -6,10 +6,11 @@
 //! Read in this order: [`id`] and [`time`], [`spec`] (what users ask for, in Docker's own JSON),
 //! [`object`] (what the cluster keeps), [`lifecycle`] (how a task lives), [`reason`] (why something
 //! waits), [`wire`] (what managers and agents say to each other), [`api`] (what clients see),
-//! [`metrics`] (what is measured).
+//! [`json`] (how requests are read), [`metrics`] (what is measured).
 
 pub mod api;
 pub mod id;
+pub mod json;
 pub mod lifecycle;
 pub mod metrics;
 pub mod object;

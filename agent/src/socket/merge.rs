@@ -148,16 +148,29 @@ impl Socket {
             Value::Array(list) => list.into_iter().filter(|n| !networks::is_half(n)).collect(),
             _ => Vec::new(),
         };
-        if let Ok(manager) = self.manager() {
-            let cluster = manager.json(Method::GET, &asked.path, None, ENGINE).await;
-            match cluster {
+        match self.manager() {
+            Ok(manager) => match manager.json(Method::GET, &asked.path, None, ENGINE).await {
                 Ok(Value::Array(list)) => all.extend(list),
                 Ok(_) => {}
-                // A client that lists networks wants the local ones whatever the cluster says.
+                // As in Docker: whoever lists networks gets the local ones whatever the cluster says.
                 Err(error) => tracing::warn!(%error, "cannot list the cluster's networks"),
+            },
+            Err(_) => {
+                let filters = route::query(&asked.path, "filters").unwrap_or_default();
+                let parts = self.parts().await.into_iter();
+                all.extend(parts.filter(|network| networks::fits(network, &filters)));
             }
         }
         Ok(reply::json(StatusCode::OK, &all))
+    }
+
+    /// The cluster's networks that this host has a part in, which is what a worker knows of them.
+    async fn parts(&self) -> Vec<Value> {
+        let halves = networks::halves(&self.engine).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot list the cluster's networks on this host");
+            std::collections::BTreeMap::new()
+        });
+        halves.into_values().map(networks::as_overlay).collect()
     }
 
     /// An overlay is the cluster's, everything else the engine's.
@@ -209,8 +222,20 @@ impl Socket {
                 Ok(reply::json(StatusCode::OK, &networks::as_overlay(local.unwrap_or_default())))
             }
             Err(refusal) if half => Err(refusal),
-            Err(_) => {
+            Err(refusal) => {
                 let name = bare.trim_start_matches("/networks/");
+                let named = |network: &Value| {
+                    !name.is_empty()
+                        && network["Id"].as_str().is_some_and(|id| id.starts_with(name))
+                };
+                if let Some(part) = self.parts().await.into_iter().find(named) {
+                    let is_get = request.method() == Method::GET;
+                    return if is_get {
+                        Ok(reply::json(StatusCode::OK, &part))
+                    } else {
+                        Err(refusal)
+                    };
+                }
                 Err(message(StatusCode::NOT_FOUND, &format!("network {name} not found")))
             }
         }

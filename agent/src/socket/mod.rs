@@ -24,7 +24,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::api::{InitRequest, JoinBody};
-use serde::de::DeserializeOwned;
+use model::json::{self, Readable};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
@@ -256,9 +256,9 @@ async fn drain(request: Request<Incoming>) {
 }
 
 /// Reads a JSON body.
-async fn read<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Answer> {
+async fn read<T: Readable>(request: Request<Incoming>) -> Result<T, Answer> {
     let bytes = whole(request.into_body()).await?;
-    serde_json::from_slice(&bytes)
+    json::read(&bytes)
         .map_err(|e| message(StatusCode::BAD_REQUEST, &format!("the request's body: {e}")))
 }
 

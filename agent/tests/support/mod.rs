@@ -44,6 +44,8 @@ pub struct Engine {
     pub calls: Arc<Mutex<Vec<String>>>,
     /// Images that are here.
     pub images: Arc<Mutex<Vec<String>>>,
+    /// Networks.
+    pub networks: Arc<Mutex<Vec<Value>>>,
     /// How many bytes each upload had; none of one that broke off.
     pub uploads: Arc<Mutex<Vec<Option<usize>>>>,
     events: broadcast::Sender<String>,
@@ -52,11 +54,13 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(socket: &Path) -> Engine {
+        let bridge = json!({"Name": "bridge", "Id": "b", "Driver": "bridge", "Scope": "local"});
         Engine {
             socket: socket.to_owned(),
             containers: Arc::default(),
             calls: Arc::default(),
             images: Arc::new(Mutex::new(vec!["web:1".into()])),
+            networks: Arc::new(Mutex::new(vec![bridge])),
             uploads: Arc::default(),
             events: broadcast::Sender::new(256),
             changed: watch::Sender::new(0),
@@ -176,9 +180,7 @@ impl Engine {
                 StatusCode::OK,
                 "{\"status\":\"Pulling\"}\n{\"error\":\"pull access denied\"}\n",
             ),
-            ("GET", ["networks"]) => {
-                ok(&json!([{"Name": "bridge", "Id": "b", "Driver": "bridge"}]))
-            }
+            ("GET", ["networks"]) => ok(&json!(*self.networks.lock().expect("a lock"))),
             ("GET", ["events"]) => {
                 let stream = BroadcastStream::new(self.events.subscribe());
                 let stream = stream.map(|e| Ok(Frame::data(Bytes::from(e.unwrap_or_default()))));

@@ -70,6 +70,10 @@ pub async fn autolock(client: &Client, args: &AutolockArgs) -> anyhow::Result<()
 pub async fn unlock_key(client: &Client, args: &UnlockKeyArgs) -> anyhow::Result<()> {
     if args.rotate {
         let swarm: Swarm = client.get("/swarm").await?;
+        // The API takes it, as Docker's does, and does nothing.
+        if swarm.spec["EncryptionConfig"]["AutoLockManagers"] != true {
+            bail!("managers are not locked by a key, so there is none to rotate");
+        }
         let path =
             format!("/swarm/update?version={}&rotateManagerUnlockKey=true", swarm.version.index);
         let _: Value = client.post(&path, &swarm.spec).await?;

@@ -92,10 +92,10 @@ fn show(
     args.listing.print(&tasks, |task| &task.id, &table)
 }
 
-/// `service.slot`, or `service.node` of a global service.
+/// `service.slot`, or `service.node` of a global service and, as docker has it, of a job's slot 0.
 pub fn name_of(task: &Task, services: &BTreeMap<&str, &str>) -> String {
     let service = services.get(task.service_id.as_str()).copied().unwrap_or(&task.service_id);
-    if task.slot > 0 {
+    if task.slot > 0 || task.node_id.is_empty() {
         format!("{service}.{}", task.slot)
     } else {
         format!("{service}.{}", task.node_id)

@@ -51,6 +51,18 @@ pub enum Slot {
     Node(NodeId),
 }
 
+impl Slot {
+    /// The slot in a task's name. As Docker has it, a replicated job's first slot, 0, goes by its
+    /// task's node once there is one.
+    #[must_use]
+    pub fn in_name(self, node: Option<NodeId>) -> String {
+        match (self, node) {
+            (Slot::Node(node), _) | (Slot::Replica(0), Some(node)) => node.to_string(),
+            (Slot::Replica(number), _) => number.to_string(),
+        }
+    }
+}
+
 /// What its node last said of a task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskStatus {

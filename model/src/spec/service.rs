@@ -27,7 +27,7 @@ pub struct ServiceSpec {
     pub update_config: Option<UpdateConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_config: Option<UpdateConfig>,
-    /// Older clients' place for networks; moved into the task template when it is stored.
+    /// Older clients' place for networks; counts when the task template names none.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<NetworkAttachmentConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,6 +245,13 @@ impl ServiceSpec {
     #[must_use]
     pub fn stack(&self) -> Option<&str> {
         self.labels.get(STACK_LABEL).map(String::as_str)
+    }
+
+    /// The networks that tasks are on.
+    #[must_use]
+    pub fn effective_networks(&self) -> &[NetworkAttachmentConfig] {
+        let own = &self.task_template.networks;
+        if own.is_empty() { &self.networks } else { own }
     }
 
     /// The update config with the default of an absent one.

@@ -285,6 +285,9 @@ pub enum Refusal {
     /// 409.
     #[error("{}{kind} {name} already exists", if *kind == Kind::Service { CONFLICT } else { "" })]
     NameTaken { kind: Kind, name: String },
+    /// 409.
+    #[error("{message}")]
+    Exists { message: String },
     /// 409 (Docker 20.10: 500). Read the object again, then decide afresh.
     #[error("update out of sequence")]
     Stale { kind: Kind, expected: Version, found: Version },

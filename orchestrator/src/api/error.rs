@@ -64,7 +64,7 @@ impl From<Refusal> for ApiError {
         let message = refusal.to_string();
         match refusal {
             Refusal::NotFound { .. } => ApiError::new(StatusCode::NOT_FOUND, message),
-            Refusal::NameTaken { .. } => {
+            Refusal::NameTaken { .. } | Refusal::Exists { .. } => {
                 ApiError::new(StatusCode::CONFLICT, message).with_rpc("AlreadyExists")
             }
             Refusal::Stale { .. } => {

@@ -27,7 +27,6 @@ mod logs;
 mod lookup;
 mod networks;
 mod nodes;
-mod objects;
 mod openapi;
 mod page;
 mod progress;

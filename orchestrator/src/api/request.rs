@@ -1,17 +1,13 @@
 //! Reads what requests carry: query parameters, bodies, credentials.
 
-use std::borrow::Cow;
-
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::{HeaderMap, header, request::Parts};
+use model::json::{self, Readable};
 use model::object::Version;
 use model::{Millis, Timestamp};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::error::ApiError;
 use super::filter::Filters;
-use super::objects;
 
 /// The query's parameters, in order.
 #[derive(Clone, Debug, Default)]
@@ -117,7 +113,7 @@ fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
 /// A body of JSON.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: Readable> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
@@ -140,61 +136,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if text.trim_ascii().is_empty() {
             return Err(ApiError::bad_request("got EOF while reading request body"));
         }
-        read(&text).map(Body).map_err(|e| ApiError::bad_request(syntax(&e)))
-    }
-}
-
-/// As Go's engine reads JSON: null is the same as leaving a field out, whatever its type. Clients
-/// in Python write it for what was not set.
-fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
-    let text = with_modes(text);
-    let mut from = serde_json::Deserializer::from_slice(&text);
-    let refused = match objects::read(&mut from).and_then(|read| from.end().map(|()| read)) {
-        Ok(read) => return Ok(read),
-        Err(refused) => refused,
-    };
-    let Ok(mut value) = serde_json::from_slice::<Value>(&text) else { return Err(refused) };
-    drop_nulls(&mut value);
-    // The first error says where.
-    objects::read(value).map_err(|_| refused)
-}
-
-/// Go takes a key in any case, and docker's Python SDK writes a service's mode in lower case.
-fn with_modes(text: &[u8]) -> Cow<'_, [u8]> {
-    let has = |word: &[u8]| text.windows(word.len()).any(|w| w == word);
-    if !has(b"\"replicated\"") && !has(b"\"global\"") {
-        return Cow::Borrowed(text);
-    }
-    let Ok(mut value) = serde_json::from_slice(text) else { return Cow::Borrowed(text) };
-    name_modes(&mut value);
-    serde_json::to_vec(&value).map_or(Cow::Borrowed(text), Cow::Owned)
-}
-
-fn name_modes(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            if let Some(Value::Object(mode)) = map.get_mut("Mode") {
-                for (small, name) in [("replicated", "Replicated"), ("global", "Global")] {
-                    if let Some(kind) = mode.remove(small) {
-                        mode.insert(name.to_owned(), kind);
-                    }
-                }
-            }
-            map.values_mut().for_each(name_modes);
-        }
-        Value::Array(items) => items.iter_mut().for_each(name_modes),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        json::read(&text).map(Body).map_err(|e| ApiError::bad_request(syntax(&e)))
     }
 }
 

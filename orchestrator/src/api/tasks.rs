@@ -150,9 +150,14 @@ pub(super) async fn inspect(
 pub(super) fn named<'a>(state: &'a state::State, name: &str) -> Option<&'a Arc<Task>> {
     let (service, slot) = name.rsplit_once('.')?;
     let service = state.service_named(service)?;
-    let slot = match slot.parse() {
-        Ok(slot) => Slot::Replica(slot),
-        Err(_) => Slot::Node(state.find_node(slot).one()?.id),
-    };
-    state.tasks_in(service.id, slot).min_by_key(|task| task.desired)
+    let newest = |slot| state.tasks_in(service.id, slot).min_by_key(|task| task.desired);
+    match slot.parse() {
+        Ok(slot) => newest(Slot::Replica(slot)),
+        Err(_) => {
+            let node = state.find_node(slot).one()?.id;
+            // A replicated job's first slot goes by its node.
+            newest(Slot::Node(node))
+                .or_else(|| newest(Slot::Replica(0)).filter(|task| task.node == Some(node)))
+        }
+    }
 }

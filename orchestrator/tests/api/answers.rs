@@ -484,6 +484,23 @@ async fn a_mode_may_be_written_in_lower_case_as_the_python_sdk_does() {
     assert!(shown["Spec"]["Mode"]["Global"].is_object(), "{}", shown["Spec"]["Mode"]);
 }
 
+#[tokio::test]
+async fn a_jobs_first_slot_goes_by_its_node_as_dockers_does() {
+    let client = Client::new(0);
+    let mut spec = service("job");
+    spec["Mode"] = json!({"ReplicatedJob": {"MaxConcurrent": 2, "TotalCompletions": 2}});
+    client.create(&spec).await;
+    let node = client.get("/nodes").await.ok()[0]["ID"].as_str().expect("an id").to_owned();
+    for (name, slot) in [(format!("job.{node}"), 0), ("job.0".to_owned(), 0), ("job.1".into(), 1)] {
+        let task = client.get(&format!("/tasks/{name}")).await.ok();
+        assert_eq!(task["Slot"].as_u64().unwrap_or(0), slot, "{name}: {task}");
+    }
+    for (prefix, tasks) in [(format!("job.{node}."), 1), ("job.0.".to_owned(), 0)] {
+        let named = client.get(&format!("/tasks?filters={{\"name\":[\"{prefix}\"]}}")).await.ok();
+        assert_eq!(named.as_array().map(Vec::len), Some(tasks), "{prefix}");
+    }
+}
+
 /// A GET with one more header.
 async fn get_with(client: &Client, path: &str, name: header::HeaderName, value: &str) -> Response {
     let request = Request::get(path).header(name, value).body(Body::empty()).expect("a request");

@@ -50,6 +50,8 @@ def swarm(client):
     refused(lambda: api.init_swarm(), 503)
     refused(lambda: api.join_swarm(["192.0.2.9:2377"], "SWMTKN-1-x-y"), 503)
     assert api.get_unlock_key() is not None
+    # Without a key there is none to rotate, and that is no error.
+    assert api.update_swarm(version=client.swarm.version, rotate_manager_unlock_key=True)
 
 
 def nodes(client):
@@ -85,6 +87,7 @@ def secrets_and_configs(client):
     assert api.inspect_config(made)["Spec"]["Name"] == "site"
     config = client.configs.create(name="other", data="value", templating={"name": "golang"})
     assert config.name == "other"
+    assert api.inspect_config(config.id)["Spec"]["Templating"]["Name"] == "golang"
     assert {c.name for c in client.configs.list()} == {"site", "other"}
     assert config.remove()
 
@@ -103,6 +106,10 @@ def networks(client):
     assert back.attrs["Internal"]
     back.remove()
     refused(lambda: client.networks.get("back"), 404)
+    refused(lambda: api.create_network("second", driver="overlay", ingress=True), 409, "already present")
+    assert api.remove_network("ingress") is None
+    made = api.create_network("gate", driver="overlay", ingress=True)
+    assert api.inspect_network(made["Id"])["Ingress"] is True
 
 
 def settings():
@@ -150,6 +157,11 @@ def services(client):
     b"".join(api.service_logs("full", stdout=True, stderr=True, follow=False))
     refused(lambda: api.create_service(settings(), name="full"), 409, "already exists")
     refused(lambda: api.inspect_service("nosuch"), 404)
+
+    older = api.create_service(TaskTemplate(ContainerSpec(IMAGE)), name="older", networks=["front"], rollback_config={"order": "start-first"})
+    spec = api.inspect_service(older)["Spec"]
+    assert [n["Target"] for n in spec["Networks"]] == [client.networks.get("front").id], spec
+    assert "Networks" not in spec["TaskTemplate"] and spec["RollbackConfig"]["Order"] == "start-first", spec
 
     web = client.services.create(IMAGE, name="web", command="serve", labels={"a": "b"}, env=["A=1"], networks=["front"],
                                  mode=ServiceMode("replicated", 1), endpoint_spec=EndpointSpec(ports={9090: 90}),

@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use model::object::Slot;
+use model::NetworkId;
 use model::wire::orders::{Orders, ServiceOrder};
-use model::{NetworkId, TaskId};
 
 use super::local::{Asker, LocalContainer};
 
@@ -165,7 +164,8 @@ impl Zone {
         }
         for (task, backend) in &service.backends {
             if let Some(address) = backend.addresses.get(&network) {
-                let name = task_name(&service.name, backend.slot, *task);
+                let slot = backend.slot.in_name(Some(backend.node));
+                let name = format!("{}.{slot}.{task}", service.name);
                 self.add_container(*address, [name.as_str()].into_iter());
             }
         }
@@ -187,14 +187,6 @@ impl Entry {
             Vips::Missing => &self.behind,
         };
         first.union(&self.direct).copied().collect()
-    }
-}
-
-/// `service.slot.id`, as a task's container is called.
-fn task_name(service: &str, slot: Slot, task: TaskId) -> String {
-    match slot {
-        Slot::Replica(number) => format!("{service}.{number}.{task}"),
-        Slot::Node(node) => format!("{service}.{node}.{task}"),
     }
 }
 

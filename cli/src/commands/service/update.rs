@@ -321,6 +321,10 @@ impl Lists {
     /// Networks are stored by id: names are looked up before they are compared.
     async fn networks(&self, client: &Client, spec: &mut ServiceSpec) -> anyhow::Result<()> {
         let networks = &mut spec.task_template.networks;
+        // Where older clients put them.
+        if networks.is_empty() && !(self.network_rm.is_empty() && self.network_add.is_empty()) {
+            *networks = std::mem::take(&mut spec.networks);
+        }
         for name in &self.network_rm {
             let id = network_id(client, name).await?;
             networks.retain(|attached| attached.target != id && attached.target != *name);

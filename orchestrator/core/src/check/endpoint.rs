@@ -8,13 +8,10 @@ use model::spec::{ServiceSpec, TaskSpec};
 use super::{Findings, PREDEFINED_NETWORKS};
 use crate::State;
 
-/// Networks by name become networks by id; older clients' place for them is emptied.
+/// Networks by name become networks by id, where the client has put them.
 pub(super) fn networks(state: &State, found: &mut Findings, spec: &mut ServiceSpec) {
-    let older = std::mem::take(&mut spec.networks);
     let TaskSpec { networks, .. } = &mut spec.task_template;
-    if networks.is_empty() {
-        *networks = older;
-    }
+    let networks = if networks.is_empty() { &mut spec.networks } else { networks };
     let mut seen = BTreeSet::new();
     for attached in networks {
         found.unknown("network attachment: ", &attached.extra);
@@ -49,6 +46,9 @@ pub(super) fn ports(
         found.problem(format!("EndpointSpec: unrecognized mode {}", endpoint.mode));
     }
     let ingress = endpoint.ports.iter().any(|p| !p.publish_mode.is_host());
+    if ingress && spec.effective_networks().is_empty() && state.ingress_network().is_none() {
+        found.problem("service needs ingress network, but no ingress network is present");
+    }
     if endpoint.is_dnsrr() && ingress {
         found.problem(
             "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",

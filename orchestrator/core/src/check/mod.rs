@@ -72,6 +72,10 @@ pub fn network(state: &State, spec: &NetworkSpec) -> Result<Checked<NetworkSpec>
     if state.network_named(&spec.name).is_some() {
         return Err(Refusal::NameTaken { kind: Kind::Network, name: spec.name.clone() });
     }
+    if let Some(other) = state.ingress_network().filter(|_| spec.ingress) {
+        let message = format!("ingress network ({}) is already present", other.id);
+        return Err(Refusal::Exists { message });
+    }
     let mut found = Findings::default();
     if PREDEFINED_NETWORKS.contains(&spec.name.as_str()) {
         found.problem(format!("operation is not permitted on predefined {} network", spec.name));
@@ -80,8 +84,8 @@ pub fn network(state: &State, spec: &NetworkSpec) -> Result<Checked<NetworkSpec>
     if !spec.driver.is_empty() && spec.driver != "overlay" {
         found.problem(format!("network driver {} is not supported, use overlay", spec.driver));
     }
-    if spec.ingress {
-        found.problem("the cluster has an ingress network already");
+    if spec.ingress && spec.attachable {
+        found.problem("ingress network cannot be attachable");
     }
     if spec.config_only || spec.config_from.is_some() {
         found.problem("configuration networks are not supported for overlay networks");

@@ -113,10 +113,48 @@ fn what_clients_rely_on_is_filled_in_and_names_become_ids() {
     let checked = checked.expect("good");
     assert_eq!(checked.spec.mode.replicated.expect("set").replicas, Some(1));
     let id = world.state.network_named("net").expect("there").id.to_string();
-    let targets: Vec<_> = checked.spec.task_template.networks.iter().map(|n| &n.target).collect();
-    assert_eq!(targets, [&id, "host"]);
-    assert!(checked.spec.networks.is_empty());
+    let targets: Vec<_> = checked.spec.networks.iter().map(|n| &n.target).collect();
+    assert_eq!(targets, [&id, "host"], "they stay where the client has put them");
+    assert!(checked.spec.task_template.networks.is_empty());
     assert_eq!(checked.warnings, ["TaskTemplate: Odd is not supported and has no effect"]);
+}
+
+#[test]
+fn there_is_one_ingress_network_and_it_stays_while_a_service_needs_it() {
+    let mut world = World::with_workers(1);
+    let create = |world: &mut World, spec: &str| {
+        let spec = serde_json::from_str(spec).expect("a spec");
+        world.client(Command::CreateNetwork { spec: Box::new(spec) })
+    };
+    let old = world.state.ingress_network().expect("made at bootstrap").clone();
+    let refused = create(&mut world, r#"{"Name":"other","Ingress":true}"#).expect_err("a second");
+    let words = format!("ingress network ({}) is already present", old.id);
+    assert_eq!(refused, Refusal::Exists { message: words });
+
+    let publishes = r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"}},
+        "EndpointSpec":{"Ports":[{"TargetPort":80,"PublishedPort":8080}]}}"#;
+    let web = world.create(publishes);
+    world.settle();
+    let remove = Command::RemoveNetwork { id: old.id };
+    let refused = world.client(remove.clone()).expect_err("it is in use");
+    let words = format!("ingress network cannot be removed because service {web} depends on it");
+    assert_eq!(refused.to_string(), words);
+
+    world.remove("web");
+    world.settle();
+    world.client(remove).expect("nobody needs it");
+    assert_eq!(
+        judge(&world, publishes).expect_err("there is none").to_string(),
+        "service needs ingress network, but no ingress network is present"
+    );
+    let attachable = r#"{"Name":"gate","Ingress":true,"Attachable":true}"#;
+    let refused = create(&mut world, attachable).expect_err("not both");
+    assert_eq!(refused.to_string(), "ingress network cannot be attachable");
+    create(&mut world, r#"{"Name":"gate","Ingress":true}"#).expect("there is none");
+    world.create(publishes);
+    world.settle();
+    let gate = world.state.network_named("gate").expect("made").id;
+    assert_eq!(world.newest("web", 1).attachments[0].network, gate);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::lifecycle::Desired;
-use model::object::{Node, NodeState, Slot, Task};
+use model::object::{Node, NodeState, Task};
 use model::spec::{Labels, Role};
 use model::wire::orders::{
     Backend, ClusterOrder, FileOrder, Members, NetworkOrder, NodeOrder, Orders, PeerOrder,
@@ -107,10 +107,7 @@ fn desired(task: &Task) -> Desired {
 
 /// `service.slot.id`, as Docker names a task's container.
 fn name(service: &str, task: &Task) -> String {
-    match task.slot {
-        Slot::Replica(number) => format!("{service}.{number}.{}", task.id),
-        Slot::Node(node) => format!("{service}.{node}.{}", task.id),
-    }
+    format!("{service}.{}.{}", task.slot.in_name(task.node), task.id)
 }
 
 pub(super) fn task(state: &State, task: &Task) -> Option<TaskOrder> {

@@ -13,7 +13,8 @@ use crate::command::{
     Response, RootChange, first_node,
 };
 
-/// The name of the network that services with published ports and no network of their own get.
+/// The name that the network has, at first, which services with published ports and no network of
+/// their own get.
 pub const INGRESS: &str = "ingress";
 
 /// Prefix length of the ingress network's subnet: every service with a published port may have its
@@ -62,16 +63,21 @@ impl Step<'_> {
             ingress: true,
             ..NetworkSpec::default()
         };
-        let largest = or_default(&start.address_pools)
-            .iter()
-            .filter_map(|p| p.parse::<model::object::Subnet>().ok())
-            .map(|p| p.prefix)
-            .min()
-            .unwrap_or(INGRESS_SIZE);
-        self.add_network(&ingress, INGRESS_SIZE.max(largest + 4).min(28))?;
+        self.add_network(&ingress, self.ingress_size())?;
         let node = first_node(start.seed);
         self.add_node(node, &start.node);
         Ok(Response::Joined { node })
+    }
+
+    /// The prefix length of an ingress network that asks for none.
+    pub(super) fn ingress_size(&self) -> u8 {
+        let pools = self.state.cluster.iter().flat_map(|cluster| &cluster.address_pools);
+        let largest = pools
+            .filter_map(|pool| pool.parse::<model::object::Subnet>().ok())
+            .map(|pool| pool.prefix)
+            .min()
+            .unwrap_or(INGRESS_SIZE);
+        INGRESS_SIZE.max(largest + 4).min(28)
     }
 
     pub(super) fn join_node(&mut self, join: &JoinNode) -> Result<Response, Refusal> {

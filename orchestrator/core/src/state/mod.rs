@@ -32,7 +32,7 @@ use model::object::{
 use model::{ConfigId, NetworkId, NodeId, SecretId, ServiceId, TaskId, Timestamp};
 
 pub use index::{Claim, NodeUse, Tally};
-pub use pool::Pool;
+pub use pool::{Pool, gateway};
 pub use read::Lookup;
 pub use snapshot::SnapshotError;
 

@@ -23,6 +23,7 @@ impl Step<'_> {
     pub(super) fn create_network(&mut self, spec: &NetworkSpec) -> Result<Response, Refusal> {
         let checked = check::network(self.state, spec)?;
         let size = self.state.cluster.as_ref().map_or(24, |c| c.subnet_size);
+        let size = if spec.ingress { self.ingress_size() } else { size };
         let id = self.add_network(&checked.spec, size)?;
         Ok(Response::Created { id: id.0, warnings: checked.warnings })
     }
@@ -103,11 +104,13 @@ impl Step<'_> {
     pub(super) fn remove_network(&mut self, id: NetworkId) -> Result<Response, Refusal> {
         let missing = || Refusal::NotFound { kind: Kind::Network, name: id.to_string() };
         let network = self.state.network(id).filter(|n| n.removed.is_none()).ok_or_else(missing)?;
-        if network.spec.ingress {
-            let message = "the ingress network cannot be removed".to_owned();
-            return Err(Refusal::Precondition { message });
-        }
         if let Some(user) = self.state.users_of(ObjectRef::Network(id)).next() {
+            if network.spec.ingress {
+                let message = format!(
+                    "ingress network cannot be removed because service {user} depends on it"
+                );
+                return Err(Refusal::Precondition { message });
+            }
             let message = format!("network {id} is in use by service {user}");
             return Err(Refusal::InUse { message });
         }

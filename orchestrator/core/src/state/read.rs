@@ -177,6 +177,12 @@ impl State {
         self.networks.get(self.index.network_names.get(name)?)
     }
 
+    /// The network that services with published ports and no network of their own are on.
+    #[must_use]
+    pub fn ingress_network(&self) -> Option<&Arc<Network>> {
+        self.networks.values().find(|n| n.spec.ingress && n.removed.is_none())
+    }
+
     /// The secret of this name.
     #[must_use]
     pub fn secret_named(&self, name: &str) -> Option<&Arc<Secret>> {

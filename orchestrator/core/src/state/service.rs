@@ -12,7 +12,7 @@ use model::spec::{ModeKind, NetworkAttachmentConfig, PortConfig, ServiceSpec};
 use model::{Id, NetworkId, ServiceId};
 
 use super::State;
-use super::cluster::{INGRESS, fresh_enough};
+use super::cluster::fresh_enough;
 use super::step::Step;
 use crate::check;
 use crate::command::{Kind, Refusal, RegistryAuth, Response, ServiceChange};
@@ -287,6 +287,7 @@ pub(crate) fn overlay_networks(template: &Template) -> Vec<NetworkId> {
 /// network gets the ingress network, so that its tasks have an address.
 fn template_of(state: &State, spec: &ServiceSpec) -> Template {
     let mut task = spec.task_template.clone();
+    task.networks = spec.effective_networks().to_vec();
     let ports = spec.endpoint_spec.as_ref().map(|e| e.ports.as_slice()).unwrap_or_default();
     let publishes = ports.iter().any(|p| !p.publish_mode.is_host());
     // Clients are shown the word for an absent condition and write it back: that is no change.
@@ -295,7 +296,7 @@ fn template_of(state: &State, spec: &ServiceSpec) -> Template {
     }
     if publishes
         && task.networks.is_empty()
-        && let Some(ingress) = state.network_named(INGRESS)
+        && let Some(ingress) = state.ingress_network()
     {
         let target = ingress.id.to_string();
         task.networks.push(NetworkAttachmentConfig { target, ..Default::default() });

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::lifecycle::Desired;
 use model::object::Slot;
 
-use super::State;
 use super::index::{Index, holds_addresses};
+use super::{State, gateway};
 
 impl State {
     /// Checks every index against the objects, and what must be true of the objects.
@@ -62,7 +62,7 @@ impl State {
         Ok(())
     }
 
-    /// An address has one holder, and its pool knows.
+    /// An address has one holder, and its pool knows. The one shown as the gateway has none.
     fn verify_addresses(&self) -> Result<(), String> {
         let mut held = BTreeSet::new();
         let tasks = self.tasks.values().filter(|t| holds_addresses(t));
@@ -73,6 +73,10 @@ impl State {
         for (network, address) in of_tasks.chain(of_services).chain(of_nodes) {
             if !held.insert((network, address)) {
                 return Err(format!("{address} of network {network} has two holders"));
+            }
+            let known = self.networks.get(&network);
+            if known.is_some_and(|n| gateway(n.subnet, &n.spec) == Some(address)) {
+                return Err(format!("{address} of network {network} is its gateway, and held"));
             }
             if !self.pools.get(&network).is_some_and(|pool| pool.holds(address)) {
                 return Err(format!("{address} of network {network} is held but counts as free"));

@@ -19,12 +19,8 @@ pub(in crate::api) fn network(network: &object::Network) -> Network {
         ipam.driver = "default".to_owned();
     }
     let asked = ipam.config.first().cloned().unwrap_or_default();
-    let first = network.subnet.nth(1).map(|a| a.to_string()).unwrap_or_default();
-    ipam.config = vec![IpamConfig {
-        subnet: network.subnet.to_string(),
-        gateway: if asked.gateway.is_empty() { first } else { asked.gateway.clone() },
-        ..asked
-    }];
+    ipam.config =
+        vec![IpamConfig { subnet: network.subnet.to_string(), gateway: gateway(network), ..asked }];
     let mut options = spec.options.clone();
     options.insert(VXLAN_OPTION.to_owned(), network.vni.to_string());
     Network {
@@ -43,6 +39,12 @@ pub(in crate::api) fn network(network: &object::Network) -> Network {
         labels: spec.labels.clone(),
         ..Network::default()
     }
+}
+
+/// The address that is shown as the network's gateway.
+pub(super) fn gateway(network: &object::Network) -> String {
+    let gateway = orchestrator_core::state::gateway(network.subnet, &network.spec);
+    gateway.map(|address| address.to_string()).unwrap_or_default()
 }
 
 /// With `verbose=true`: who is on the network.

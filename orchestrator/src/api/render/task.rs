@@ -143,10 +143,7 @@ impl<'a> TaskView<'a> {
 pub(in crate::api) fn name(state: &State, task: &object::Task) -> String {
     let service = state.service(task.service);
     let service = service.map_or_else(|| task.service.to_string(), |s| s.spec.name.clone());
-    match task.slot {
-        Slot::Replica(slot) => format!("{service}.{slot}.{}", task.id),
-        Slot::Node(node) => format!("{service}.{node}.{}", task.id),
-    }
+    format!("{service}.{}.{}", task.slot.in_name(task.node), task.id)
 }
 
 /// The state's name in the words asked for.
@@ -201,7 +198,7 @@ fn attached(network: &object::Network) -> AttachedNetwork {
             driver: Driver { name: "default".to_owned(), options: Labels::new() },
             configs: vec![IpamConfig {
                 subnet: network.subnet.to_string(),
-                gateway: network.subnet.nth(1).map(|a| a.to_string()).unwrap_or_default(),
+                gateway: super::network::gateway(network),
                 ..IpamConfig::default()
             }],
         },

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use model::lifecycle::Desired;
-use model::object::{Attachment, Subnet};
+use model::object::{Attachment, Slot, Subnet};
 use model::spec::{Labels, PortConfig, Protocol, PublishMode, TaskSpec};
 use model::wire::orders::{Backend, Members, NetworkOrder, PeerOrder, ServiceNetwork, TaskOrder};
-use model::{Id, NodeId, ServiceId};
+use model::{Id, NodeId, ServiceId, TaskId};
 
 use super::*;
 

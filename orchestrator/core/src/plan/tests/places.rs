@@ -24,7 +24,7 @@ fn reservations_fit_and_room_is_taken_as_it_comes() {
     assert_eq!(world.spread("web"), [1, 1, 1]);
 }
 
-/// Six addresses, for services, gateways and tasks.
+/// Five addresses, for services, nodes and tasks.
 fn small_network(world: &mut World, name: &str) {
     let spec = format!(r#"{{"Name":"{name}","IPAM":{{"Config":[{{"Subnet":"10.9.0.0/29"}}]}}}}"#);
     let spec = serde_json::from_str(&spec).expect("a network");
@@ -43,13 +43,13 @@ fn a_node_that_gets_a_task_keeps_its_gateway_when_others_are_taken_back() {
                 "EndpointSpec":{{"Mode":"dnsrr"}},"Mode":{{"Replicated":{{"Replicas":{replicas}}}}}}}"#
         )
     };
-    // Of six addresses w1's gateway and task have two; they go, and the gateway stays for a while.
+    // Of five addresses w1's gateway and task have two; they go, and the gateway stays for a while.
     world.create(&on("first", 1, "w1"));
     world.settle();
     world.remove("first");
     world.advance(Millis::from_secs(10));
     // m1 takes all that is left, or one less; then a task comes back to w1.
-    world.create(&on("second", 4, "m1"));
+    world.create(&on("second", 3, "m1"));
     world.settle();
     world.create(&on("third", 2, "w1"));
     world.settle();
@@ -168,12 +168,12 @@ fn an_exhausted_network_is_the_reason() {
             "Networks":[{"Target":"net"}]},"Mode":{"Replicated":{"Replicas":6}}}"#,
     );
     world.settle();
-    // Six addresses: one for the service, one for the node, four for tasks.
-    assert_eq!(world.slots("web").len(), 4);
+    // Five addresses beside the gateway: one for the service, one for the node, three for tasks.
+    assert_eq!(world.slots("web").len(), 3);
     assert!(world.state.tasks().any(|t| matches!(t.waiting, Some(Reason::NoAddress { .. }))));
     world.update("web", image("web:2"));
     world.settle();
-    assert_eq!(world.slots("web").len(), 4);
+    assert_eq!(world.slots("web").len(), 3);
 }
 
 #[test]

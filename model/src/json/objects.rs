@@ -203,8 +203,8 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Objects<A> {
 
 #[cfg(test)]
 mod tests {
-    use model::api::StackRequest;
-    use model::spec::ServiceSpec;
+    use crate::api::StackRequest;
+    use crate::spec::ServiceSpec;
 
     fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
         let mut from = serde_json::Deserializer::from_str(text);
