@@ -59,8 +59,10 @@ pub(super) fn remove(work: &mut Work<'_, '_>, view: &View<'_>) {
 /// Forgets the oldest ended tasks of a slot beyond what is kept.
 fn trim(work: &mut Work<'_, '_>, view: &View<'_>, kept: i64) {
     let Ok(kept) = usize::try_from(kept) else { return };
+    // One that failed while it drained was told nothing more.
     let is_history = |task: &model::object::Task| {
-        task.status.state.is_terminal() && task.desired == Desired::Shutdown
+        let told = matches!(task.desired, Desired::Draining | Desired::Shutdown);
+        task.status.state.is_terminal() && told
     };
     let history: Vec<_> = view.tasks.iter().filter(|t| is_history(t)).collect();
     let surplus = history.len().saturating_sub(kept);

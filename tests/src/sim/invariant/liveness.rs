@@ -139,9 +139,10 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
     }
     for slot in state.tasks_of(service.id).map(|t| t.slot).collect::<BTreeSet<Slot>>() {
         let history = state.tasks_in(service.id, slot).filter(|t| t.status.state.is_terminal());
-        let history = history.count();
-        if history > HISTORY {
-            return Err(format!("{history} ended tasks are kept of {slot:?}"));
+        let history: Vec<String> =
+            history.map(|t| format!("{} {} to be {:?}", t.id, t.status.state, t.desired)).collect();
+        if history.len() > HISTORY {
+            return Err(format!("too many ended tasks are kept of {slot:?}: {history:?}"));
         }
     }
     let mut without_room = false;

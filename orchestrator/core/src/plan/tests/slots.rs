@@ -209,3 +209,25 @@ fn a_new_run_of_a_job_waits_for_the_old_one_in_each_slot() {
     let tasks: Vec<_> = world.state.tasks().collect();
     assert!(tasks.len() == 1 && tasks[0].desired == Desired::Running);
 }
+
+#[test]
+fn what_fails_while_it_drains_is_history_like_any_other() {
+    // Found by the simulator: such tasks were kept for ever.
+    let mut world = World::with_workers(1);
+    world.create(&web(1));
+    world.settle();
+    for _ in 0..10 {
+        let old = world.newest("web", 1);
+        world.update("web", |spec| spec.task_template.force_update += 1);
+        world.frozen = true;
+        while world.state.task(old.id).is_some_and(|t| t.desired < Desired::Draining) {
+            assert!(world.plan_once(), "the update goes on");
+        }
+        world.say(&old, TaskState::Failed, Some(1));
+        world.frozen = false;
+        world.settle();
+        world.advance(Millis::from_secs(6));
+    }
+    let ended = world.state.tasks().filter(|t| t.status.state.is_terminal());
+    assert_eq!(ended.count(), 5, "{}", world.show("web"));
+}
