@@ -43,7 +43,7 @@ fi
 if [ ! -f "$home/busybox.tar" ]; then
   rm -rf "$home/deb" "$home/root" && mkdir -p "$home/deb" "$home/root/bin" "$home/root/etc" "$home/root/usr"
   mkdir -m 1777 "$home/root/tmp"
-  (cd "$home/deb" && apt-get -qq download busybox-static && dpkg-deb -x busybox-static_*.deb .) ||
+  (cd "$home/deb" && apt-get -qq -o APT::Sandbox::User=root download busybox-static && dpkg-deb -x busybox-static_*.deb .) ||
     stop "the package busybox-static could not be fetched"
   install "$home/deb/bin/busybox" "$home/root/bin/busybox"
   "$home/root/bin/busybox" --list | grep -vx busybox | while read -r name; do
@@ -57,7 +57,7 @@ if [ ! -f "$home/busybox.tar" ]; then
 fi
 
 trap '"$swarmctl" lab --name "$lab" down >/dev/null 2>&1' EXIT
-"$swarmctl" lab --name "$lab" up --no-cluster --agent "$(dirname "$swarmctl")/agent" --managers 1 --workers 1 >/dev/null
+"$swarmctl" lab --name "$lab" up --no-cluster --agent "$(dirname "$swarmctl")/agent" --managers 1 --workers 1 >/dev/null 2>&1
 run=/run/swarmctl-lab/$lab
 for host in m1 w1; do
   for image in busybox:latest alpine:latest alpine:3.10; do
@@ -71,7 +71,7 @@ try() { # name, socket, arguments of pytest
   for part in $about; do files+=("tests/integration/${part}_test.py"); done
   (cd "$home/suite" && DOCKER_HOST=unix://$socket "$python" -m pytest -p no:cacheprovider --timeout 120 -q -rA "${files[@]}" "$@") \
     >"$home/$name.log" 2>&1 || true
-  grep -E '^(FAILED|ERROR) ' "$home/$name.log" | cut -d' ' -f2 | sort -u >"$home/$name.failed"
+  sed -nE 's/^(FAILED|ERROR) ([^ ]+).*/\2/p' "$home/$name.log" | sort -u >"$home/$name.failed"
   echo "$name: $(tail -1 "$home/$name.log")"
   grep -qE '[0-9]+ passed' "$home/$name.log"
 }

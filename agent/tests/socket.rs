@@ -220,6 +220,29 @@ async fn without_a_manager_the_clusters_networks_are_those_that_the_host_has_a_p
 }
 
 #[tokio::test]
+async fn only_tasks_are_on_the_clusters_networks() {
+    let host = Host::start().await;
+    let half = json!({"Name": "front", "Id": "e", "Driver": "bridge",
+                      "Labels": {"swarmctl.network": model::Id(7).to_string()}});
+    host.engine.networks.lock().expect("a lock").push(half);
+    let on = |network: &str| json!({"Image": "web:1", "HostConfig": {"NetworkMode": network}});
+    for (path, body) in [
+        ("/v1.41/containers/create?name=x", on("front")),
+        ("/networks/front/connect", json!({"Container": "x"})),
+    ] {
+        let (status, _, answer) = host.ask("POST", path, &body).await;
+        let text = answer["message"].as_str().unwrap_or("");
+        assert!(status == 501 && text.contains("network front"), "{path}: {status} {text}");
+    }
+    assert!(host.engine.containers.lock().expect("a lock").is_empty());
+    for network in ["bridge", "default", "unknown"] {
+        let path = format!("/containers/create?name={network}");
+        let (status, _, answer) = host.ask("POST", &path, &on(network)).await;
+        assert_eq!(status, 201, "{network}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn numbers_that_are_null_are_numbers_that_nobody_gave() {
     let host = Host::start().await;
     let body = json!({"listenaddr": "nonsense", "Spec": {"Raft": {"ElectionTick": null}}});

@@ -2,9 +2,10 @@
 //!
 //! The swarm part goes to the manager of this host, everything else to the engine, byte for byte: streams,
 //! upgrades and half-closed connections included. A few answers are put together from both. Read `route`
-//! for who answers what, `pass` for how requests are handed on, `merge` for answers made of two, `tcp`
-//! for clients elsewhere.
+//! for who answers what, `pass` for how requests are handed on, `merge` for answers made of two, `attach`
+//! for whom the cluster's networks are, `tcp` for clients elsewhere.
 
+mod attach;
 mod merge;
 mod pass;
 mod reply;
@@ -185,6 +186,8 @@ impl Socket {
             }
             Who::Networks => self.networks(asked, request).await,
             Who::NetworkCreate => self.create_network(asked, request).await,
+            Who::NetworkConnect => self.connect_network(asked, request).await,
+            Who::ContainerCreate => self.create_container(asked, request).await,
             Who::Network => self.network(asked, request).await,
             Who::Distribution => self.distribution(asked, request).await,
             Who::Container => match self.manager() {

@@ -180,6 +180,13 @@ impl Engine {
                 StatusCode::OK,
                 "{\"status\":\"Pulling\"}\n{\"error\":\"pull access denied\"}\n",
             ),
+            ("GET", ["networks", name]) => {
+                let networks = self.networks.lock().expect("a lock");
+                match networks.iter().find(|network| network["Name"] == *name) {
+                    Some(network) => ok(network),
+                    None => refuse(StatusCode::NOT_FOUND, &format!("network {name} not found")),
+                }
+            }
             ("GET", ["networks"]) => ok(&json!(*self.networks.lock().expect("a lock"))),
             ("GET", ["events"]) => {
                 let stream = BroadcastStream::new(self.events.subscribe());
