@@ -1,6 +1,7 @@
 //! What has become of a slot's earlier tasks can be looked up.
 
 use model::lifecycle::Desired;
+use model::object::Task;
 use model::spec::ModeKind;
 use orchestrator_core::Entry;
 use orchestrator_core::command::Command;
@@ -32,9 +33,14 @@ pub(super) fn check(world: &World, entry: &Entry) -> Result<(), String> {
         let goes_on = state.tasks_in(task.service, task.slot).any(|t| {
             t.id != task.id && t.desired <= Desired::Running && t.meta.version.0 <= base.0
         });
+        // One that failed while it drained was told nothing more.
+        let stays = |t: &Task| {
+            let failed = t.desired == Desired::Draining && t.status.state.is_terminal();
+            t.desired == Desired::Shutdown || failed
+        };
         let newer = state
             .tasks_in(task.service, task.slot)
-            .filter(|t| t.desired == Desired::Shutdown && t.meta.version > task.meta.version)
+            .filter(|t| stays(t) && t.meta.version > task.meta.version)
             .count();
         if goes_on && newer < KEPT {
             return Err(format!(
