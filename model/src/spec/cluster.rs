@@ -33,7 +33,7 @@ pub struct ClusterSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Orchestration {
-    /// Ended tasks kept in each slot; absent means [`DEFAULT_TASK_HISTORY`].
+    /// Ended tasks kept in each slot; absent means 5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_history_retention_limit: Option<i64>,
 }

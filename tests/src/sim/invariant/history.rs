@@ -1,10 +1,13 @@
 //! What has become of a slot's earlier tasks can be looked up.
 
+use std::collections::BTreeMap;
+
+use model::ServiceId;
 use model::lifecycle::Desired;
 use model::object::Task;
 use model::spec::ModeKind;
 use orchestrator_core::Entry;
-use orchestrator_core::command::Command;
+use orchestrator_core::command::{Applied, ChangeKind, Command};
 
 use super::super::world::World;
 
@@ -16,8 +19,22 @@ pub(super) const SAYS: (&str, &str) = (
 /// What a cluster keeps unless it is told otherwise.
 const KEPT: usize = 5;
 
+/// The entry that last ended the record of a task of each service.
+#[derive(Default)]
+pub(super) struct Dropped(BTreeMap<ServiceId, u64>);
+
 /// Looks at what a plan drops.
-pub(super) fn check(world: &World, entry: &Entry) -> Result<(), String> {
+pub(super) fn check(world: &mut World, entry: &Entry, applied: &Applied) -> Result<(), String> {
+    look(world, entry)?;
+    for change in applied.changes.iter().filter(|c| c.kind == ChangeKind::Removed) {
+        if let Some(place) = &change.task {
+            world.watch.history.0.insert(place.service, applied.revision.0);
+        }
+    }
+    Ok(())
+}
+
+fn look(world: &World, entry: &Entry) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
     let Some(base) = entry.batch.base else { return Ok(()) };
     for command in &entry.batch.commands {
@@ -27,6 +44,10 @@ pub(super) fn check(world: &World, entry: &Entry) -> Result<(), String> {
             continue;
         };
         if !matches!(service.spec.mode.kind(), ModeKind::Replicated { .. }) {
+            continue;
+        }
+        // A node has ended a record meanwhile, of which the plan could not know.
+        if world.watch.history.0.get(&task.service).is_some_and(|at| *at > base.0) {
             continue;
         }
         // The slot was held already when this was planned.

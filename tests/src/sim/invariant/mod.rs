@@ -131,6 +131,7 @@ pub struct Watch {
     failing: gives_up::Failing,
     first: first::Known,
     started: reports::Started,
+    history: history::Dropped,
     hooks: hooks::Run,
     silences: given_up::Silences,
     written: written::Known,
@@ -187,7 +188,7 @@ pub(super) fn after_entry(
     named(serving::SAYS, serving::check(world, &moves))?;
     named(drained::SAYS, drained::check_plan(world, entry, &moves))?;
     named(drains::SAYS, drains::check(world, &moves))?;
-    named(history::SAYS, history::check(world, entry))?;
+    named(history::SAYS, history::check(world, entry, applied))?;
     world.watch.entries += 1;
     // A look at everything costs what everything is.
     let tasks = world.managers.newest().tasks().len();
