@@ -94,8 +94,9 @@ impl Cluster for LiveCluster {
         };
         let members = self.log.members();
         let Leadership { leader, is_leading, .. } = self.log.leadership();
-        // This manager leads only as long as a quorum hears it.
-        let leads = |node: &NodeId| *node != self.log.node() || is_leading;
+        // This manager leads only as long as a quorum hears it, another as long as it is heard.
+        let hears = self.log.hears_leader();
+        let leads = |node: &NodeId| if *node == self.log.node() { is_leading } else { hears };
         Members {
             leader: leader.map(|leader| leader.node).filter(leads),
             managers: members

@@ -51,7 +51,11 @@ pub fn local(log: Log<State>, pool: Arc<Pool>, api: Router) -> Router {
                 let leader = match find(&log, &pool, deadline).await {
                     Leads::Here => return answer(api, request).await,
                     Leads::There(leader) => leader,
-                    Leads::Unreached(leader, error) => return unavailable(silent(&leader, &error)),
+                    // Time enough for another to be elected, had there been managers enough.
+                    Leads::Unreached(leader, error) => {
+                        let why = silent(&leader, &error);
+                        return unavailable(format!("{NO_LEADER} ({why})"));
+                    }
                     Leads::Nobody => return unavailable(NO_LEADER.to_owned()),
                 };
                 let (sent, spare) = split_spare(request);

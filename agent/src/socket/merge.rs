@@ -153,24 +153,26 @@ impl Socket {
                 Ok(Value::Array(list)) => all.extend(list),
                 Ok(_) => {}
                 // As in Docker: whoever lists networks gets the local ones whatever the cluster says.
-                Err(error) => tracing::warn!(%error, "cannot list the cluster's networks"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot list the cluster's networks");
+                    all.extend(self.parts(asked).await);
+                }
             },
-            Err(_) => {
-                let filters = route::query(&asked.path, "filters").unwrap_or_default();
-                let parts = self.parts().await.into_iter();
-                all.extend(parts.filter(|network| networks::fits(network, &filters)));
-            }
+            Err(_) => all.extend(self.parts(asked).await),
         }
         Ok(reply::json(StatusCode::OK, &all))
     }
 
-    /// The cluster's networks that this host has a part in, which is what a worker knows of them.
-    async fn parts(&self) -> Vec<Value> {
+    /// Those of the cluster's networks that this host has a part in and a list asks for: what a
+    /// worker knows of them.
+    async fn parts(&self, asked: &Asked) -> Vec<Value> {
         let halves = networks::halves(&self.engine).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot list the cluster's networks on this host");
             std::collections::BTreeMap::new()
         });
-        halves.into_values().map(networks::as_overlay).collect()
+        let filters = route::query(&asked.path, "filters").unwrap_or_default();
+        let parts = halves.into_values().map(networks::as_overlay);
+        parts.filter(|network| networks::fits(network, &filters)).collect()
     }
 
     /// An overlay is the cluster's, everything else the engine's.
@@ -216,7 +218,21 @@ impl Socket {
             return self.to_engine(asked, request).await;
         }
         match self.manager() {
-            Ok(manager) => pass::on(&manager, &asked.path, request).await,
+            Ok(manager) => {
+                let is_get = request.method() == Method::GET;
+                let answer = pass::on(&manager, &asked.path, request).await;
+                let silent = match &answer {
+                    Ok(answer) => answer.status() == StatusCode::SERVICE_UNAVAILABLE,
+                    Err(_) => true,
+                };
+                // Without a quorum a manager knows what a worker knows.
+                match local {
+                    Some(local) if half && silent && is_get => {
+                        Ok(reply::json(StatusCode::OK, &networks::as_overlay(local)))
+                    }
+                    _ => answer,
+                }
+            }
             // A worker knows the cluster's networks that it has a part in.
             Err(_) if half && request.method() == Method::GET => {
                 Ok(reply::json(StatusCode::OK, &networks::as_overlay(local.unwrap_or_default())))
@@ -228,7 +244,7 @@ impl Socket {
                     !name.is_empty()
                         && network["Id"].as_str().is_some_and(|id| id.starts_with(name))
                 };
-                if let Some(part) = self.parts().await.into_iter().find(named) {
+                if let Some(part) = self.parts(asked).await.into_iter().find(named) {
                     let is_get = request.method() == Method::GET;
                     return if is_get {
                         Ok(reply::json(StatusCode::OK, &part))

@@ -31,8 +31,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +70,8 @@ struct Inner<M: Machine> {
     timing: Timing,
     publisher: Arc<Publisher<M>>,
     leadership: tokio::sync::watch::Receiver<Leadership>,
+    /// When a leader was last heard, or this manager started.
+    heard: Mutex<Instant>,
     /// The newest term of which this manager, as its leader, asked another to take over.
     handed_over: AtomicU64,
     peers: net::Peers,
@@ -254,6 +256,19 @@ impl<M: Machine> Log<M> {
     #[must_use]
     pub fn leadership(&self) -> Leadership {
         self.0.leadership.borrow().clone()
+    }
+
+    /// Whether the leader that this manager knows has been heard lately; also true while this one
+    /// leads. One that fell silent is kept as the last known until another is elected, which
+    /// without a quorum never happens.
+    #[must_use]
+    pub fn hears_leader(&self) -> bool {
+        let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leadership().is_leading || heard.elapsed() < self.0.timing.lease_wait()
+    }
+
+    fn note_heard(&self) {
+        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Who leads, to be waited on.

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::NodeId;
@@ -168,6 +168,7 @@ impl<M: Machine> Log<M> {
             timing,
             publisher,
             leadership,
+            heard: Mutex::new(super::time::Instant::now()),
             handed_over: AtomicU64::new(0),
             peers,
             store,

@@ -41,8 +41,11 @@ pub(super) fn routes<M: Machine>(log: Log<M>) -> Router {
 async fn append<M: Machine>(State(log): State<Log<M>>, request: Request) -> Response {
     let messages = frames(request.into_body()).map(|frame| frame.and_then(decode_append));
     // A message that does not read ends the stream; the leader begins another.
-    let messages =
-        messages.take_while(|m| std::future::ready(m.is_ok())).filter_map(|m| async { m.ok() });
+    let heard = log.clone();
+    let messages = messages
+        .take_while(|m| std::future::ready(m.is_ok()))
+        .inspect(move |_| heard.note_heard())
+        .filter_map(|m| async { m.ok() });
     let results = log.0.raft.stream_append(messages).map(|result| {
         let result = result.map_err(io::Error::other)?;
         Ok::<_, io::Error>(frame(&serde_json::to_vec(&result)?))

@@ -1,6 +1,6 @@
 //! Three managers in one process: real disks, real TLS on loopback.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use model::NodeId;
 use model::spec::Role;
@@ -213,6 +213,24 @@ async fn a_follower_that_hears_nothing_does_not_depose_the_leader() {
     third.has(count).await;
     assert_eq!(first.log.leadership(), before);
     assert_eq!(third.log.leadership().term, before.term);
+    stop([third, second, first]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_knows_whether_it_hears_the_leader() {
+    let [first, second, third] = three().await;
+    assert!(first.log.hears_leader() && third.log.hears_leader());
+    third.gate.close();
+    let hears = async |expected: bool| {
+        while third.log.hears_leader() != expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, hears(false)).await.expect("it falls silent");
+    assert!(third.log.leadership().leader.is_some(), "the last known is kept");
+    assert!(second.log.hears_leader());
+    third.gate.open();
+    timeout(SOON, hears(true)).await.expect("it is heard again");
     stop([third, second, first]).await;
 }
 
