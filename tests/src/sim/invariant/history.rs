@@ -25,7 +25,10 @@ pub(super) struct Dropped(BTreeMap<ServiceId, u64>);
 
 /// Looks at what a plan drops.
 pub(super) fn check(world: &mut World, entry: &Entry, applied: &Applied) -> Result<(), String> {
-    look(world, entry)?;
+    // A plan that was refused drops nothing.
+    if applied.responses.iter().all(Result::is_ok) {
+        look(world, entry)?;
+    }
     for change in applied.changes.iter().filter(|c| c.kind == ChangeKind::Removed) {
         if let Some(place) = &change.task {
             world.watch.history.0.insert(place.service, applied.revision.0);
