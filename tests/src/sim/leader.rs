@@ -270,6 +270,7 @@ impl World {
             }
         }
         self.managers.lead(chosen, self.now);
+        invariant::after_election(self);
         if self.managers.stale.is_some() {
             // Whoever has heard the new leader and then loses it may come to the old one again.
             for host in 0..self.hosts.len() {

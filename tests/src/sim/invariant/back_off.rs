@@ -176,11 +176,13 @@ pub(super) fn check_start(world: &World, id: TaskId) -> Result<(), String> {
     let failures = task.restarts.in_a_row;
     let key = (task.service, task.slot);
     let Some((last, ended, term)) = world.watch.back_off.get(&key) else { return Ok(()) };
-    // It must be what this one follows; one that was lost with its node is followed at once.
+    // It must be what this one follows, and was counted; one that was lost with its node, or was to
+    // leave it when nobody knew that it had ended, is followed at once.
     let older = state.tasks_in(task.service, task.slot).take_while(|t| t.id != id);
     let before = older.filter(|t| t.template == task.template).last();
     let failed = |t: &std::sync::Arc<Task>| {
-        t.id == *last && matches!(t.status.state, TaskState::Failed | TaskState::Complete)
+        let counts = t.restarts.in_a_row < failures;
+        t.id == *last && counts && matches!(t.status.state, TaskState::Failed | TaskState::Complete)
     };
     if !before.is_some_and(failed) {
         return Ok(());

@@ -128,14 +128,13 @@ fn note(known: &mut Known, state: &State, applied: &Applied, moves: &[Move]) {
         })
         .collect();
     for id in touched {
-        let Some(service) = state.service(id) else {
+        let service = state.service(id);
+        // Of one that nobody waits for it is not noted how far it comes.
+        let awaited = service.filter(|s| state.dependents(&s.spec.name).next().is_some());
+        let Some(now) = awaited.and_then(|service| come(state, service)) else {
             known.come.remove(&id);
             continue;
         };
-        if state.dependents(&service.spec.name).next().is_none() {
-            continue;
-        }
-        let Some(now) = come(state, service) else { continue };
         let come = known.come.entry(id).or_default();
         if come.last().is_none_or(|(_, last)| *last != now) {
             come.push((applied.revision.0, now));

@@ -231,6 +231,14 @@ fn moves(world: &mut World, applied: &Applied) -> Vec<Move> {
     moves
 }
 
+/// Notes how tasks are when a leader begins: nobody saw the last entries of the one before.
+pub(super) fn after_election(world: &mut World) {
+    let Some((_, state)) = world.managers.leading() else { return };
+    let version = state.revision().0;
+    let seen = |t: &Arc<Task>| (t.id, Seen { state: t.status.state, desired: t.desired, version });
+    world.watch.tasks = state.tasks().map(seen).collect();
+}
+
 /// Looks when the leader has sent what was applied.
 pub(super) fn after_handing_out(world: &mut World) -> Result<(), Broken> {
     world.watch.handed_out += 1;
