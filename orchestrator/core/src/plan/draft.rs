@@ -160,6 +160,17 @@ impl<'a> Draft<'a> {
             .find(|network| self.left(*network) < self.asked(*network, node))
     }
 
+    /// Takes an address of each network for a service; false, and nothing taken, if one has none.
+    pub(super) fn take_addresses(&mut self, networks: &[NetworkId]) -> bool {
+        if networks.iter().any(|network| self.left(*network) == 0) {
+            return false;
+        }
+        for network in networks {
+            self.addresses.insert(*network, self.left(*network) - 1);
+        }
+        true
+    }
+
     fn left(&self, network: NetworkId) -> usize {
         let known = self.addresses.get(&network).copied();
         known.unwrap_or_else(|| self.state.free_addresses(network))

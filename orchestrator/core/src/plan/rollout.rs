@@ -431,11 +431,14 @@ impl Engine {
     }
 }
 
-/// Whether the previous spec would still be accepted: what it names may be gone by now.
-fn can_go_back(work: &Work<'_, '_>) -> bool {
-    let service = work.service;
-    service
-        .previous_spec
-        .as_ref()
-        .is_some_and(|spec| check::service(work.draft.state, spec, Some(service)).is_ok())
+/// Whether the previous spec would still be accepted: what it names may be gone by now, and its
+/// networks may have no address left. If so, the addresses that it needs are taken.
+fn can_go_back(work: &mut Work<'_, '_>) -> bool {
+    let (state, service) = (work.draft.state, work.service);
+    let previous = service.previous_spec.as_ref();
+    let checked = previous.and_then(|spec| check::service(state, spec, Some(service)).ok());
+    checked.is_some_and(|checked| {
+        let networks = state.wants_addresses_on(&checked.spec, &service.endpoint);
+        work.draft.take_addresses(&networks)
+    })
 }

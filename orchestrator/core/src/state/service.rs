@@ -263,6 +263,18 @@ impl Step<'_> {
     }
 }
 
+impl State {
+    /// The networks on which a service needs a virtual address by this spec, and has none yet.
+    pub(crate) fn wants_addresses_on(&self, spec: &ServiceSpec, has: &Endpoint) -> Vec<NetworkId> {
+        if spec.endpoint_spec.as_ref().is_some_and(|endpoint| endpoint.is_dnsrr()) {
+            return Vec::new();
+        }
+        let mut networks = overlay_networks(&template_of(self, spec));
+        networks.retain(|network| !has.vips.contains_key(network));
+        networks
+    }
+}
+
 pub(super) fn is_job(spec: &ServiceSpec) -> bool {
     match spec.mode.kind() {
         ModeKind::ReplicatedJob { .. } | ModeKind::GlobalJob => true,

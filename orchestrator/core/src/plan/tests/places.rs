@@ -1,11 +1,12 @@
 //! Where tasks go, and why they go nowhere.
 
 use model::lifecycle::Desired;
+use model::object::RolloutState;
 use model::reason::Reason;
 use model::spec::{Availability, ServiceMode};
 use model::{Millis, TaskState};
 
-use super::{image, with_update};
+use super::{image, state_of, with_update};
 use crate::command::{Command, Refusal};
 use crate::test_kit::{SECOND, World, web};
 
@@ -259,4 +260,32 @@ fn everything_that_does_not_run_says_why() {
             assert!(busy || task.waiting.is_some() || !task.status.error.is_empty(), "{task:?}");
         }
     }
+}
+
+#[test]
+fn a_change_that_cannot_be_undone_for_want_of_an_address_is_paused() {
+    // Found by the simulator: the same rollback was asked for, and refused, for ever.
+    let mut world = World::with_workers(1);
+    small_network(&mut world, "small");
+    let large = serde_json::from_str(r#"{"Name":"large"}"#).expect("a network");
+    world.client(Command::CreateNetwork { spec: Box::new(large) }).expect("created");
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"small"}]}}"#,
+    );
+    world.create(
+        r#"{"Name":"others","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"small"}]},"EndpointSpec":{"Mode":"dnsrr"},
+            "Mode":{"Replicated":{"Replicas":6}}}"#,
+    );
+    world.settle();
+    world.break_image("web:2", 1);
+    world.update("web", |spec| {
+        image("web:2")(spec);
+        with_update(spec, |u| u.failure_action = "rollback".to_owned());
+        spec.task_template.networks[0].target = "large".to_owned();
+    });
+    world.settle();
+    world.advance(Millis::from_secs(10));
+    assert_eq!(state_of(&world, "web"), RolloutState::Paused, "{}", world.show("web"));
 }
