@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::lifecycle::Desired;
 use model::object::{Slot, Task};
 use model::{Millis, NodeId, TaskState};
 use orchestrator_core::Entry;
@@ -11,13 +10,11 @@ use orchestrator_core::Entry;
 use super::super::world::World;
 use super::Move;
 use super::explains::takers;
+use super::placed::{NEWS, has_just_ended};
 
 /// So many failures within so long, of which a part is left for the way into the log.
 const MANY: usize = 5;
 const LATELY: Millis = Millis::from_secs(270);
-/// What has just changed may have been otherwise when it was planned.
-const NEWS: Millis = Millis::from_secs(3);
-
 pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), String> {
     let Some((_, state)) = world.managers.leading() else { return Ok(()) };
     let Some(base) = entry.batch.base else { return Ok(()) };
@@ -53,11 +50,7 @@ pub(super) fn check(world: &World, entry: &Entry, moves: &[Move]) -> Result<(), 
             let old = state
                 .node(*id)
                 .is_some_and(|n| time.since(n.meta.updated_at.max(n.status.since)) >= NEWS);
-            let ended =
-                |t: &Arc<Task>| t.status.state.is_terminal() || t.desired > Desired::Running;
-            let news = |t: &Arc<Task>| {
-                ended(t) && time.since(t.meta.updated_at.max(t.status.since)) < NEWS
-            };
+            let news = |t: &Arc<Task>| has_just_ended(t, time);
             old && !state.tasks_on(*id).any(|t| (of_service(t) && bad(t)) || news(t))
         };
         let better: BTreeSet<NodeId> = takers(state, task).into_iter().filter(calm).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::lifecycle::Desired;
 use model::object::{Node, NodeState, RolloutState, Service, Slot, Task};
 use model::spec::{Availability, Placement, Role};
-use model::{Millis, NodeId, TaskState};
+use model::{Millis, NodeId, TaskState, Timestamp};
 use orchestrator_core::State;
 
 use super::super::world::World;
@@ -106,7 +106,13 @@ fn room(state: &State, task: &Task, node: &Node) -> Result<(), String> {
 }
 
 /// What has just changed may have been otherwise when it was planned.
-const NEWS: Millis = Millis::from_secs(3);
+pub(super) const NEWS: Millis = Millis::from_secs(3);
+
+/// It has given room only now: when the plan was made it had it, perhaps.
+pub(super) fn has_just_ended(task: &Task, time: Timestamp) -> bool {
+    let ended = task.status.state.is_terminal() || task.desired > Desired::Running;
+    ended && time.since(task.meta.updated_at.max(task.status.since)) < NEWS
+}
 
 /// A service that prefers to be spread over the zones is.
 fn over_zones(world: &World, state: &State, task: &Task) -> Result<(), String> {
@@ -181,7 +187,8 @@ fn spread(world: &World, state: &State, task: &Task) -> Result<(), String> {
         let Some(node) = state.node(id) else { continue };
         // It may have come into question only after the plan was made; and where tasks of the
         // service fail, others are not put.
-        let news = time.since(node.meta.updated_at.max(node.status.since)) < Millis::from_secs(3);
+        let news = time.since(node.meta.updated_at.max(node.status.since)) < NEWS
+            || state.tasks_on(id).any(|t| has_just_ended(t, time));
         let fails = state.tasks_on(id).any(|t| {
             t.service == task.service
                 && matches!(t.status.state, TaskState::Failed | TaskState::Rejected)
