@@ -111,7 +111,8 @@ pub(super) const NEWS: Millis = Millis::from_secs(3);
 /// It has given room only now: when the plan was made it had it, perhaps.
 pub(super) fn has_just_ended(task: &Task, time: Timestamp) -> bool {
     let ended = task.status.state.is_terminal() || task.desired > Desired::Running;
-    ended && time.since(task.meta.updated_at.max(task.status.since)) < NEWS
+    let told = task.drain.map_or(task.meta.updated_at, |drain| drain.since);
+    ended && time.since(told.max(task.status.since)) < NEWS
 }
 
 /// A service that prefers to be spread over the zones is.
