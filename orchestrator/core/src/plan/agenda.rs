@@ -7,7 +7,7 @@ use model::spec::ModeKind;
 use model::{NodeId, ServiceId, Timestamp};
 
 use crate::State;
-use crate::command::{Applied, ChangeKind, ObjectRef};
+use crate::command::{Applied, ObjectRef};
 
 /// What the planner has to look at. In the leader's memory; a new leader starts with everything.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,10 @@ impl Agenda {
                 ObjectRef::Service(id) => {
                     self.services.insert(id);
                     self.services.extend(state.dependents(&change.name));
-                    self.room |= change.kind == ChangeKind::Removed;
+                    // With another spec it may have given an address back. (A step of its rollout
+                    // writes no version.)
+                    let written = |s: &Service| s.meta.version.0 == applied.revision.0;
+                    self.room |= state.service(id).is_none_or(|s| written(s));
                 }
                 ObjectRef::Node(id) => self.note_changed_node(state, id),
                 ObjectRef::Network(_) => self.room = true,

@@ -289,3 +289,26 @@ fn a_change_that_cannot_be_undone_for_want_of_an_address_is_paused() {
     world.advance(Millis::from_secs(10));
     assert_eq!(state_of(&world, "web"), RolloutState::Paused, "{}", world.show("web"));
 }
+
+#[test]
+fn an_address_that_a_service_no_longer_needs_is_given_to_whoever_waits() {
+    // Found by the simulator: nobody looked until the leader changed.
+    let mut world = World::with_workers(1);
+    small_network(&mut world, "small");
+    let large = serde_json::from_str(r#"{"Name":"large"}"#).expect("a network");
+    world.client(Command::CreateNetwork { spec: Box::new(large) }).expect("created");
+    world.create(
+        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"small"}]},"Mode":{"Replicated":{"Replicas":0}}}"#,
+    );
+    world.create(
+        r#"{"Name":"others","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
+            "Networks":[{"Target":"small"}]},"EndpointSpec":{"Mode":"dnsrr"},
+            "Mode":{"Replicated":{"Replicas":6}}}"#,
+    );
+    world.settle();
+    let before = world.slots("others").len();
+    world.update("web", |spec| spec.task_template.networks[0].target = "large".to_owned());
+    world.settle();
+    assert_eq!(world.slots("others").len(), before + 1);
+}
