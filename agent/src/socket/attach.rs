@@ -4,15 +4,13 @@
 //! managers give to somebody else. Docker refuses networks that are not attachable, in these words.
 //! Those that are would need an address from the managers: that is missing, and said so.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::Value;
 
 use super::reply::{Answer, message};
-use super::route::{self, Asked};
+use super::route::Asked;
 use super::{LOOK, Socket, drain, pass, whole};
-use crate::engine::http::full;
 use crate::networks;
 
 impl Socket {
@@ -22,18 +20,12 @@ impl Socket {
         asked: &Asked,
         request: Request<Incoming>,
     ) -> Result<Answer, Answer> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let bytes = whole(body).await?;
         for network in networks_of(&serde_json::from_slice(&bytes).unwrap_or_default()) {
             self.may_attach(&network).await?;
         }
-        // The body has been read whole: its length is known again.
-        parts.headers.remove(TRANSFER_ENCODING);
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
-        let response = pass::send(&self.engine, &path, parts, full(bytes)).await?;
-        Ok(response.map(pass::boxed))
+        pass::send_whole(&self.engine, &self.path_for_engine(asked).await, parts, bytes).await
     }
 
     /// Puts a container of this host's engine on a network.

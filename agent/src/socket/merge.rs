@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -69,10 +69,15 @@ impl Versions {
 }
 
 impl Socket {
+    /// The path with the version that the engine speaks.
+    pub(super) async fn path_for_engine(&self, asked: &Asked) -> String {
+        let (min, max) = self.versions.of(&self.engine).await;
+        route::for_engine(asked, min, max)
+    }
+
     /// The engine's `/info` with the cluster in it.
     pub(super) async fn info(&self, asked: &Asked) -> Result<Answer, Answer> {
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
+        let path = self.path_for_engine(asked).await;
         let view = self.membership.view().borrow().clone();
         let (info, swarm) = tokio::join!(
             self.engine.json(Method::GET, &path, None, ENGINE),
@@ -119,8 +124,7 @@ impl Socket {
 
     /// The engine's `/version` with the API versions that are spoken here.
     pub(super) async fn version(&self, asked: &Asked) -> Result<Answer, Answer> {
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
+        let path = self.path_for_engine(asked).await;
         let answer = self.engine.json(Method::GET, &path, None, ENGINE).await;
         let mut version = answer.unwrap_or_else(|_| json!({"Os": "linux", "Version": ""}));
         version["ApiVersion"] = json!(API_VERSION);
@@ -139,8 +143,7 @@ impl Socket {
         asked: &Asked,
         request: Request<Incoming>,
     ) -> Result<Answer, Answer> {
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
+        let path = self.path_for_engine(asked).await;
         let (parts, _) = request.into_parts();
         let response = pass::send(&self.engine, &path, parts, full(Bytes::new())).await?;
         let local = document(response).await?;
@@ -181,22 +184,15 @@ impl Socket {
         asked: &Asked,
         request: Request<Incoming>,
     ) -> Result<Answer, Answer> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let bytes = whole(body).await?;
-        // The body has been read whole: its length is known again.
-        parts.headers.remove(TRANSFER_ENCODING);
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         let asks = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
         let text = |key: &str| asks.get(key).and_then(Value::as_str).unwrap_or("");
         if text("Driver") == "overlay" || text("Scope") == "swarm" {
             let manager = self.manager()?;
-            let response = pass::send(&manager, &asked.path, parts, full(bytes)).await?;
-            return Ok(response.map(pass::boxed));
+            return pass::send_whole(&manager, &asked.path, parts, bytes).await;
         }
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
-        let response = pass::send(&self.engine, &path, parts, full(bytes)).await?;
-        Ok(response.map(pass::boxed))
+        pass::send_whole(&self.engine, &self.path_for_engine(asked).await, parts, bytes).await
     }
 
     /// One network: the engine's if it has one of that name that is its own, else the cluster's.
@@ -217,9 +213,9 @@ impl Socket {
         if local.is_some() && !half && !cluster_only {
             return self.to_engine(asked, request).await;
         }
+        let is_get = request.method() == Method::GET;
         match self.manager() {
             Ok(manager) => {
-                let is_get = request.method() == Method::GET;
                 let answer = pass::on(&manager, &asked.path, request).await;
                 let silent = match &answer {
                     Ok(answer) => answer.status() == StatusCode::SERVICE_UNAVAILABLE,
@@ -234,7 +230,7 @@ impl Socket {
                 }
             }
             // A worker knows the cluster's networks that it has a part in.
-            Err(_) if half && request.method() == Method::GET => {
+            Err(_) if half && is_get => {
                 Ok(reply::json(StatusCode::OK, &networks::as_overlay(local.unwrap_or_default())))
             }
             Err(refusal) if half => Err(refusal),
@@ -244,15 +240,13 @@ impl Socket {
                     !name.is_empty()
                         && network["Id"].as_str().is_some_and(|id| id.starts_with(name))
                 };
-                if let Some(part) = self.parts(asked).await.into_iter().find(named) {
-                    let is_get = request.method() == Method::GET;
-                    return if is_get {
-                        Ok(reply::json(StatusCode::OK, &part))
-                    } else {
-                        Err(refusal)
-                    };
+                match self.parts(asked).await.into_iter().find(named) {
+                    Some(part) if is_get => Ok(reply::json(StatusCode::OK, &part)),
+                    Some(_) => Err(refusal),
+                    None => {
+                        Err(message(StatusCode::NOT_FOUND, &format!("network {name} not found")))
+                    }
                 }
-                Err(message(StatusCode::NOT_FOUND, &format!("network {name} not found")))
             }
         }
     }
@@ -264,8 +258,7 @@ impl Socket {
         request: Request<Incoming>,
     ) -> Result<Answer, Answer> {
         let Ok(manager) = self.manager() else { return self.to_engine(asked, request).await };
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
+        let path = self.path_for_engine(asked).await;
         let (parts, _) = request.into_parts();
         let nothing = || full(Bytes::new());
         let (engine, cluster) = tokio::join!(

@@ -226,8 +226,7 @@ impl Socket {
 
     /// Hands a request to the engine, in a version that it speaks.
     async fn to_engine(&self, asked: &Asked, request: Request<Incoming>) -> Result<Answer, Answer> {
-        let (min, max) = self.versions.of(&self.engine).await;
-        let path = route::for_engine(asked, min, max);
+        let path = self.path_for_engine(asked).await;
         pass::on(&self.engine, &path, request).await
     }
 

@@ -1,6 +1,7 @@
 //! Hands a request on, byte for byte, and its answer back: streams as they come, upgrades both ways.
 
-use http::header::{HOST, UPGRADE};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -8,7 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::reply::{Answer, message};
 use crate::engine::EngineError;
-use crate::engine::http::{Body, Endpoint};
+use crate::engine::http::{Body, Endpoint, full};
 
 /// A body as it comes in, for sending on.
 pub(super) fn boxed(body: Incoming) -> Body {
@@ -45,6 +46,18 @@ pub(super) async fn send(
     parts.headers.insert(HOST, HeaderValue::from_static("local"));
     parts.version = http::Version::HTTP_11;
     endpoint.send(Request::from_parts(parts, body)).await.map_err(|e| away(&e))
+}
+
+/// As [`send`], of a body that has been read whole: its length is known again.
+pub(super) async fn send_whole(
+    endpoint: &Endpoint,
+    path: &str,
+    mut parts: http::request::Parts,
+    bytes: Bytes,
+) -> Result<Answer, Answer> {
+    parts.headers.remove(TRANSFER_ENCODING);
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    Ok(send(endpoint, path, parts, full(bytes)).await?.map(boxed))
 }
 
 /// Nobody answered.

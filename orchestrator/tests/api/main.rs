@@ -16,4 +16,5 @@ mod recordings;
 mod rust_client;
 mod stacks;
 mod streams;
+mod transfer;
 mod watchers;

@@ -21,6 +21,7 @@ mod random;
 mod script;
 mod services;
 mod shrink;
+mod steps;
 mod wire;
 mod world;
 

@@ -262,23 +262,29 @@ fn everything_that_does_not_run_says_why() {
     }
 }
 
-#[test]
-fn a_change_that_cannot_be_undone_for_want_of_an_address_is_paused() {
-    // Found by the simulator: the same rollback was asked for, and refused, for ever.
+/// `web` with so many replicas on a small network of which `others` take the rest, and a large network.
+fn beside_a_full_network(replicas: u64) -> World {
     let mut world = World::with_workers(1);
     small_network(&mut world, "small");
     let large = serde_json::from_str(r#"{"Name":"large"}"#).expect("a network");
     world.client(Command::CreateNetwork { spec: Box::new(large) }).expect("created");
-    world.create(
-        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
-            "Networks":[{"Target":"small"}]}}"#,
-    );
+    world.create(&format!(
+        r#"{{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"web:1"}},
+            "Networks":[{{"Target":"small"}}]}},"Mode":{{"Replicated":{{"Replicas":{replicas}}}}}}}"#
+    ));
     world.create(
         r#"{"Name":"others","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
             "Networks":[{"Target":"small"}]},"EndpointSpec":{"Mode":"dnsrr"},
             "Mode":{"Replicated":{"Replicas":6}}}"#,
     );
     world.settle();
+    world
+}
+
+#[test]
+fn a_change_that_cannot_be_undone_for_want_of_an_address_is_paused() {
+    // Found by the simulator: the same rollback was asked for, and refused, for ever.
+    let mut world = beside_a_full_network(1);
     world.break_image("web:2", 1);
     world.update("web", |spec| {
         image("web:2")(spec);
@@ -293,20 +299,7 @@ fn a_change_that_cannot_be_undone_for_want_of_an_address_is_paused() {
 #[test]
 fn an_address_that_a_service_no_longer_needs_is_given_to_whoever_waits() {
     // Found by the simulator: nobody looked until the leader changed.
-    let mut world = World::with_workers(1);
-    small_network(&mut world, "small");
-    let large = serde_json::from_str(r#"{"Name":"large"}"#).expect("a network");
-    world.client(Command::CreateNetwork { spec: Box::new(large) }).expect("created");
-    world.create(
-        r#"{"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
-            "Networks":[{"Target":"small"}]},"Mode":{"Replicated":{"Replicas":0}}}"#,
-    );
-    world.create(
-        r#"{"Name":"others","TaskTemplate":{"ContainerSpec":{"Image":"web:1"},
-            "Networks":[{"Target":"small"}]},"EndpointSpec":{"Mode":"dnsrr"},
-            "Mode":{"Replicated":{"Replicas":6}}}"#,
-    );
-    world.settle();
+    let mut world = beside_a_full_network(0);
     let before = world.slots("others").len();
     world.update("web", |spec| spec.task_template.networks[0].target = "large".to_owned());
     world.settle();
