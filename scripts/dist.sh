@@ -39,6 +39,6 @@ if command -v dpkg-deb >/dev/null; then
 else
   echo "dist: no dpkg-deb here, so no package" >&2
 fi
-"$bins/sample-services" images --out dist/images --only demo,probe
+"$bins/sample-services" images --out dist/images --only demo,probe,swarmctl
 (cd dist && find . -type f ! -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
 ls -l dist

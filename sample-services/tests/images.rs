@@ -90,6 +90,25 @@ fn the_same_program_gives_the_same_archives_to_the_byte() {
 }
 
 #[test]
+fn the_command_line_is_an_image_of_nothing_but_itself() {
+    let folder = TempDir::new().expect("a folder");
+    let program = folder.path().join("program");
+    std::fs::write(&program, "not to be stripped").expect("written");
+    let program = program.to_str().expect("UTF-8");
+    write(folder.path(), &["--only", "swarmctl", "--swarmctl", program]);
+    let archive = folder.path().join("swarmctl.tar");
+    let manifest = json(&archive, "manifest.json");
+    let version = concat!("swarmctl:", env!("CARGO_PKG_VERSION"));
+    assert_eq!(manifest[0]["RepoTags"], serde_json::json!([version, "swarmctl:latest"]));
+    let config = json(&archive, manifest[0]["Config"].as_str().expect("a path"));
+    assert_eq!(config["config"]["Entrypoint"], serde_json::json!(["/bin/swarmctl"]));
+    let layer = folder.path().join("layer.tar");
+    let content = extract(&archive, manifest[0]["Layers"][0].as_str().expect("a path"));
+    std::fs::write(&layer, content).expect("written");
+    assert_eq!(extract(&layer, "bin/swarmctl"), b"not to be stripped");
+}
+
+#[test]
 fn the_build_context_has_a_stage_for_every_tag() {
     let folder = TempDir::new().expect("a folder");
     write(folder.path(), &["--only", "probe", "--build-context"]);

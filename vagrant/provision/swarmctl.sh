@@ -22,7 +22,5 @@ fi
 # Who may use docker may use the cluster.
 if id vagrant >/dev/null 2>&1; then usermod -aG docker,swarmctl vagrant; fi
 
-for archive in "$dist"/images/*.tar; do
-    docker load --quiet --input "$archive" | sed "s/^/$(hostname): /"
-done
+docker load --quiet --input "$dist/images/demo.tar" | sed "s/^/$(hostname): /"
 echo "$(hostname): swarmctl $(dpkg-query -W -f '${Version}' swarmctl), unit $(systemctl is-active swarmctl-agent.service)"

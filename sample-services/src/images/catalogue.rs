@@ -115,6 +115,25 @@ impl Catalogue {
         Ok(Self { layers: vec![layer], images: vec![redis_image()] })
     }
 
+    /// The command line alone: for pipelines, and for tasks that speak to the cluster. `program`
+    /// is not this one.
+    pub fn swarmctl(program: &[u8]) -> Self {
+        let mut tree = base();
+        tree.file("bin/swarmctl", 0o755, program);
+        tree.directory("work", 0o755);
+        let version = env!("CARGO_PKG_VERSION");
+        let config = Config {
+            env: vec!["PATH=/bin".to_owned()],
+            entrypoint: vec!["/bin/swarmctl".to_owned()],
+            working_dir: "/work".to_owned(),
+            labels: labels("swarmctl", version, "swarmctl"),
+            ..Config::default()
+        };
+        let tags = [version, "latest"].map(|tag| format!("swarmctl:{tag}")).to_vec();
+        let layer = Layer { tree, made_by: "swarmctl, one static program".to_owned() };
+        Self { layers: vec![layer], images: vec![Image { tags, layers: vec![0], config }] }
+    }
+
     /// Both in one archive.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
@@ -153,7 +172,7 @@ fn our_image(ours: &Ours) -> Image {
         entrypoint: vec![format!("/bin/{applet}")],
         working_dir: "/".to_owned(),
         exposed_ports: BTreeMap::from([(format!("{port}/tcp"), Empty {})]),
-        labels: labels(applet, version),
+        labels: labels(applet, version, DEMO_VENDOR),
         ..Config::default()
     };
     if *applet == "probe" {
@@ -174,8 +193,10 @@ fn our_image(ours: &Ours) -> Image {
     Image { tags: tags.iter().map(|tag| (*tag).to_owned()).collect(), layers: vec![0], config }
 }
 
-fn labels(title: &str, version: &str) -> BTreeMap<String, String> {
-    [("title", title), ("version", version), ("vendor", "swarmctl demo")]
+const DEMO_VENDOR: &str = "swarmctl demo";
+
+fn labels(title: &str, version: &str, vendor: &str) -> BTreeMap<String, String> {
+    [("title", title), ("version", version), ("vendor", vendor)]
         .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()))
         .into()
 }
@@ -248,7 +269,7 @@ fn redis_image() -> Image {
         working_dir: "/data".to_owned(),
         exposed_ports: BTreeMap::from([("6379/tcp".to_owned(), Empty {})]),
         volumes: BTreeMap::from([("/data".to_owned(), Empty {})]),
-        labels: labels("redis", &version),
+        labels: labels("redis", &version, DEMO_VENDOR),
         ..Config::default()
     };
     Image { tags: vec!["redis:latest".to_owned()], layers: vec![0], config }

@@ -19,8 +19,11 @@ struct Arguments {
     #[arg(long)]
     out: PathBuf,
     /// Which archives to write
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Set::value_variants().to_vec())]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Set::Demo, Set::Probe, Set::Redis])]
     only: Vec<Set>,
+    /// The program of swarmctl.tar, stripped; default: `swarmctl` beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    swarmctl: Option<PathBuf>,
     /// The program to pack, stripped; default: this one
     #[arg(long)]
     program: Option<PathBuf>,
@@ -37,6 +40,8 @@ enum Set {
     Probe,
     /// redis.tar: Redis alone
     Redis,
+    /// swarmctl.tar: the command line
+    Swarmctl,
 }
 
 impl Set {
@@ -45,12 +50,13 @@ impl Set {
             Self::Demo => "demo",
             Self::Probe => "probe",
             Self::Redis => "redis",
+            Self::Swarmctl => "swarmctl",
         }
     }
 }
 
 pub fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
-    let Arguments { out, only, program, build_context } = Arguments::parse_from(arguments);
+    let Arguments { out, only, swarmctl, program, build_context } = Arguments::parse_from(arguments);
     let path = match program {
         Some(path) => path,
         None => std::env::current_exe().context("find this program's own file")?,
@@ -61,6 +67,10 @@ pub fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
             Set::Demo => Catalogue::demo(&program).and(Catalogue::redis()?),
             Set::Probe => Catalogue::probe(&program),
             Set::Redis => Catalogue::redis()?,
+            Set::Swarmctl => {
+                let beside = || path.with_file_name("swarmctl");
+                Catalogue::swarmctl(&stripped(&swarmctl.clone().unwrap_or_else(beside))?)
+            }
         };
         if build_context {
             context::write(&catalogue, &out.join(set.name()))?;
