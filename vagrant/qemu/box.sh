@@ -2,6 +2,8 @@
 # Makes the disk, kernel and initrd of a plain Debian machine from Debian's packages, for vagrant/qemu/up.sh.
 #
 #   vagrant/qemu/box.sh [--out DIR]     default: target/box; made once, again with --anew
+#   vagrant/qemu/box.sh --vagrant       also DIR/debian.box, a box for Vagrant with libvirt, for machines that can
+#                                       download none or have no virtualisation in hardware
 #
 # Nothing of the cluster is in it: a Debian as one finds it, with the packages that our provisioning asks
 # for, so that it also works on a machine without a network. Needs root, mmdebstrap and mke2fs.
@@ -9,12 +11,13 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 out=target/box
-anew=
+anew= box=
 while [ $# -gt 0 ]; do
   case "$1" in
     --out) out=$2; shift 2 ;;
     --anew) anew=yes; shift ;;
-    *) echo "usage: $0 [--out DIR] [--anew]" >&2; exit 2 ;;
+    --vagrant) box=yes; shift ;;
+    *) echo "usage: $0 [--out DIR] [--anew] [--vagrant]" >&2; exit 2 ;;
   esac
 done
 
@@ -22,7 +25,14 @@ done
 for program in mmdebstrap mke2fs ssh-keygen; do
   command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install mmdebstrap e2fsprogs openssh-client)" >&2; exit 1; }
 done
-if [ -z "$anew" ] && [ -e "$out/disk.ext4" ] && [ "$out/disk.ext4" -nt "$0" ]; then
+if [ -n "$box" ]; then
+  for program in vagrant qemu-img; do
+    command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install vagrant vagrant-libvirt qemu-utils)" >&2; exit 1; }
+  done
+fi
+made=$out/disk.ext4
+[ -z "$box" ] || made=$out/debian.box
+if [ -z "$anew" ] && [ -e "$made" ] && [ "$made" -nt "$0" ]; then
   echo "box: $out is there already (--anew makes it again)"
   exit 0
 fi
@@ -31,7 +41,7 @@ suite=bookworm
 size=4G
 packages=(
   systemd-sysv udev dbus kmod linux-image-cloud-amd64 initramfs-tools
-  iproute2 nftables iptables conntrack ca-certificates curl jq openssh-server sudo procps lz4
+  iproute2 nftables iptables conntrack ca-certificates curl jq openssh-server sudo procps lz4 rsync
   docker.io apparmor
 )
 
@@ -89,3 +99,42 @@ cp "$root"/boot/initrd.img-* "$out/initrd"
 rm -f "$out/disk.ext4"
 mke2fs -q -t ext4 -L box -d "$root" "$out/disk.ext4" "$size"
 echo "box: $(du -sh "$root" | cut -f1) of Debian $suite in $out/disk.ext4, kernel $(basename "$root"/boot/vmlinuz-*)"
+
+[ -n "$box" ] || exit 0
+# What Vagrant expects of a box: its user with its well-known key, which it replaces at the first start. Names
+# and addresses of the machines are Vagrant's.
+chroot "$root" systemctl disable --quiet box-address
+sed -i '/192\.168\.56\./d' "$root/etc/hosts"
+chroot "$root" useradd --create-home --shell /bin/bash vagrant
+echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/vagrant"
+chmod 440 "$root/etc/sudoers.d/vagrant"
+mkdir -m 700 "$root/home/vagrant/.ssh"
+vagrant global-status >/dev/null # makes its folder, with the key, where there is none
+ssh-keygen -y -f "${VAGRANT_HOME:-$HOME/.vagrant.d}/insecure_private_key" >"$root/home/vagrant/.ssh/authorized_keys"
+chroot "$root" chown -R vagrant:vagrant /home/vagrant/.ssh
+parts=$out/parts
+rm -rf "$parts"
+mkdir "$parts"
+mke2fs -q -t ext4 -L box -d "$root" "$parts/disk.ext4" "$size"
+qemu-img convert -O qcow2 "$parts/disk.ext4" "$parts/box.img"
+cp "$out/vmlinuz" "$out/initrd" "$parts/"
+echo '{"provider": "libvirt", "format": "qcow2", "virtual_size": '"${size%G}"'}' >"$parts/metadata.json"
+# Its disk has no boot loader: the kernel lies beside it.
+cat >"$parts/Vagrantfile" <<'RUBY'
+Vagrant.configure("2") do |config|
+  config.vm.boot_timeout = 1800
+  config.vm.provider "libvirt" do |machine|
+    machine.kernel = File.expand_path("vmlinuz", __dir__)
+    machine.initrd = File.expand_path("initrd", __dir__)
+    machine.cmd_line = "root=/dev/vda rw console=ttyS0 quiet no_timer_check tsc=reliable panic=1 net.ifnames=0"
+    if ENV["ACCEL"] == "tcg" || !File.exist?("/dev/kvm")
+      machine.driver = "qemu"
+      machine.cpu_mode = "custom"
+      machine.cpu_model = "Westmere"
+    end
+  end
+end
+RUBY
+tar -C "$parts" -czf "$made" metadata.json Vagrantfile box.img vmlinuz initrd
+rm -rf "$parts"
+echo "box: $made ($(du -sh "$made" | cut -f1)); vagrant box add --name debian/bookworm64 $made"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The exercises of vagrant/README.md, done over ssh in the machines of up.sh. Of each it says what was
-# done, what was seen and how long it took; the first that does not come out ends it, with exit code 1.
+# The exercises of vagrant/README.md, done over ssh in the machines of up.sh, or of Vagrant. Of each it says
+# what was done, what was seen and how long it took; the first that does not come out ends it, with exit code 1.
 #
-#   vagrant/qemu/exercises.sh [--replicas N] [--patience SECONDS] [EXERCISE…]
+#   vagrant/qemu/exercises.sh [--vagrant] [--replicas N] [--patience SECONDS] [EXERCISE…]
 #
+#   --vagrant    the machines of `vagrant up`
 #   --replicas   of customers while they are upgraded (default 10; fewer under emulation)
 #   --patience   how long anything may take (default 120; more under emulation)
 #   EXERCISE     look scale kill unplug return upgrade rollback drain (default: all, in this order)
@@ -11,12 +12,13 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 all=(look scale kill unplug return upgrade rollback drain)
-replicas=10 patience=120 wanted=()
+replicas=10 patience=120 wanted=() machines=vagrant/qemu/up.sh
 while [ $# -gt 0 ]; do
   case "$1" in
+    --vagrant) machines=vagrant; shift ;;
     --replicas) replicas=${2:?}; shift 2 ;;
     --patience) patience=${2:?}; shift 2 ;;
-    -*) echo "usage: $0 [--replicas N] [--patience SECONDS] [${all[*]}]" >&2; exit 2 ;;
+    -*) echo "usage: $0 [--vagrant] [--replicas N] [--patience SECONDS] [${all[*]}]" >&2; exit 2 ;;
     *)
       [[ " ${all[*]} " == *" $1 "* ]] || { echo "exercises: there is no exercise $1: ${all[*]}" >&2; exit 2; }
       wanted+=("$1")
@@ -29,8 +31,43 @@ done
 gateways=(192.168.56.11 192.168.56.101 192.168.56.102)
 docker="docker -H unix:///run/swarmctl/docker.sock"
 
+# What Vagrant knows of its connections, asked once: asking takes seconds. One connection for all commands.
+ssh_config=$(mktemp -d)
+end() {
+  for name in m1 w1 w2; do ssh -F "$ssh_config/config" -O exit "$name" 2>/dev/null || true; done
+  rm -rf "$ssh_config"
+}
+if [ "$machines" = vagrant ]; then
+  trap end EXIT
+  (cd vagrant && vagrant ssh-config) >"$ssh_config/config"
+  printf 'Host *\n  ControlMaster auto\n  ControlPath %s/%%n\n  ControlPersist 600\n' "$ssh_config" >>"$ssh_config/config"
+fi
+
 on() { # machine, command
-  timeout "$patience" vagrant/qemu/up.sh ssh "$@"
+  if [ "$machines" = vagrant ]; then
+    timeout "$patience" ssh -F "$ssh_config/config" "$1" "sudo sh -c $(printf %q "$2")"
+  else
+    timeout "$patience" "$machines" ssh "$@"
+  fi
+}
+
+pull_the_plug() { # machine
+  if [ "$machines" = vagrant ]; then
+    echo "host# vagrant halt --force $1"
+    (cd vagrant && vagrant halt --force "$1" >/dev/null)
+    ssh -F "$ssh_config/config" -O exit "$1" 2>/dev/null || true
+  else
+    echo "host# $machines kill $1"
+    "$machines" kill "$1"
+  fi
+}
+
+power_on() { # machine
+  if [ "$machines" = vagrant ]; then
+    (cd vagrant && vagrant up "$1" 2>&1 | sed 's/^/    /')
+  else
+    "$machines" on "$1"
+  fi
 }
 
 # What a newcomer types on m1, with what is printed. What came of it is looked at afterwards.
@@ -114,8 +151,7 @@ do_kill() {
 
 do_unplug() {
   ask_on 192.168.56.11 192.168.56.101
-  echo "host# vagrant/qemu/up.sh kill w2"
-  vagrant/qemu/up.sh kill w2
+  pull_the_plug w2
   until_true "w2 is down" is_node w2 Down
   until_true "every service is whole without it" eval 'is_whole && is_node w2 Down'
   typed "$docker node ls"
@@ -125,8 +161,8 @@ do_unplug() {
 }
 
 do_return() {
-  echo "host# vagrant/qemu/up.sh on w2"
-  patience=$((patience * 2)) until_true "w2 is on" vagrant/qemu/up.sh on w2
+  echo "host# $([ "$machines" = vagrant ] && echo vagrant up || echo "$machines" on) w2"
+  patience=$((patience * 2)) until_true "w2 is on" power_on w2
   until_true "w2 is ready" is_node w2 Ready
   until_true "nothing runs on w2 that should not" eval '[ "$(on w2 "docker ps -q --filter label=swarmctl.task" | grep -c .)" = "$(tasks_on w2)" ]'
   typed "swarmctl service update --force demo_customers"

@@ -71,7 +71,7 @@ test("1,000 nodes and 20,000 tasks", async () => {
   const waits: number[] = [];
   for (let n = 0; n < 20; n += 1) {
     const err = `change ${n} of twenty`;
-    const seen = page.locator(`button.task[title*="${err}"]`).first().waitFor({ state: "attached" });
+    const seen = page.locator(`button.task[aria-label*="${err}"]`).first().waitFor({ state: "attached" });
     const sent = performance.now();
     feed.tellTask({ ...task, Status: { ...task.Status, State: "pending", Err: err } });
     await seen;
