@@ -61,7 +61,7 @@ Things to try:
   swarmctl lab --name $lab kill w2                    power w2 off, and watch its tasks move:
   watch -n1 docker stack ps demo
   swarmctl lab --name $lab start w2                   power it on again
-  docker service update --force demo_customers        and spread the work again
+  swarmctl rebalance demo_customers                   and bring work back to it
   docker service update --image swarm-demo/customers:2 --update-delay 5s demo_customers
   docker service rollback demo_customers
 

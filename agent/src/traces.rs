@@ -36,8 +36,8 @@ impl Causes {
         causes.extend(told.filter_map(|(task, text)| Some((*task, Context::read(text)?))));
     }
 
-    /// Begins the span of a step.
-    pub(crate) fn step(&self, effect: &Effect, container: Option<&str>) -> Span {
+    /// Begins the span of a step; `container` is its id, or its name while it is not known to be there.
+    pub(crate) fn step(&self, effect: &Effect, container: Option<&str>, is_there: bool) -> Span {
         if !telemetry::is_on() {
             return Span::none();
         }
@@ -46,7 +46,7 @@ impl Causes {
             Span::of(cause, SCOPE, format!("task {}", effect.step.name()), Kind::Consumer);
         span.set("swarm.task.id", effect.task.to_string());
         if let Some(container) = container {
-            span.set("container.name", container);
+            span.set(if is_there { "container.id" } else { "container.name" }, container);
         }
         span
     }

@@ -268,6 +268,12 @@ async fn a_request_is_one_trace_down_to_the_engine_and_a_silent_collector_delays
     let starts = tree.paths("engine start");
     let whole = ["engine start", "task start", "order", "plan", "POST /services/create"];
     assert_eq!(starts, [whole, whole], "both containers");
+    let made: Vec<String> = engine.containers.lock().expect("a lock").keys().cloned().collect();
+    for start in ours.iter().filter(|span| span["name"] == "task start") {
+        let attributes = start["attributes"].as_array().expect("attributes");
+        let id = attributes.iter().find(|a| a["key"] == "container.id").expect("which container");
+        assert!(made.iter().any(|made| id["value"]["stringValue"] == **made), "{id}");
+    }
     for made in tree.paths("engine create") {
         let whole = ["engine create", "task create", "order", "plan", "POST /services/create"];
         assert_eq!(made, whole);

@@ -165,7 +165,8 @@ do_return() {
   patience=$((patience * 2)) until_true "w2 is on" power_on w2
   until_true "w2 is ready" is_node w2 Ready
   until_true "nothing runs on w2 that should not" eval '[ "$(on w2 "docker ps -q --filter label=swarmctl.task" | grep -c .)" = "$(tasks_on w2)" ]'
-  typed "swarmctl service update --force demo_customers"
+  typed "swarmctl rebalance --plan demo_customers"
+  typed "swarmctl rebalance demo_customers"
   until_true "three customers run" has demo_customers 3
   until_true "w2 has work again" eval '! is_empty w2'
   typed "swarmctl service ps demo_customers"

@@ -323,7 +323,8 @@ impl Shell {
         let number = self.next_flight;
         let name = self.name_of(task);
         let (tools, orders, events) = (self.tools.clone(), orders.clone(), self.events.clone());
-        let mut span = self.sources.causes.step(&effect, name.as_deref());
+        let is_there = matches!(self.core.sight(task), Sight::Present(_));
+        let mut span = self.sources.causes.step(&effect, name.as_deref(), is_there);
         let step = tokio::spawn(async move {
             let taken = steps::take(&tools, &orders, &effect, name.as_deref());
             let (outcome, seen) = telemetry::within(span.causes(), taken).await;
