@@ -56,7 +56,8 @@ impl Set {
 }
 
 pub fn run(arguments: Vec<OsString>) -> anyhow::Result<()> {
-    let Arguments { out, only, swarmctl, program, build_context } = Arguments::parse_from(arguments);
+    let Arguments { out, only, swarmctl, program, build_context } =
+        Arguments::parse_from(arguments);
     let path = match program {
         Some(path) => path,
         None => std::env::current_exe().context("find this program's own file")?,

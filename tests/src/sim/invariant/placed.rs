@@ -130,15 +130,16 @@ fn over_zones(world: &World, state: &State, task: &Task) -> Result<(), String> {
     }
     let zone = |id: NodeId| state.node(id).and_then(|n| n.spec.labels.get("zone")).cloned();
     let Some(own) = task.node.and_then(zone) else { return Ok(()) };
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let live =
-        |t: &&std::sync::Arc<Task>| t.desired <= Desired::Running && !t.status.state.is_terminal();
-    for there in state.tasks_of(service.id).filter(live).filter_map(|t| t.node.and_then(zone)) {
-        *counts.entry(there).or_default() += 1;
-    }
-    let here = counts.get(&own).copied().unwrap_or(0);
+    let live = |t: &Task| t.desired <= Desired::Running && !t.status.state.is_terminal();
+    let in_zone = |counts: &dyn Fn(&Task) -> bool, wanted: &str| {
+        let there = state.tasks_of(service.id).filter(|t| counts(t));
+        there.filter_map(|t| t.node.and_then(zone)).filter(|z| z == wanted).count()
+    };
+    let here = in_zone(&live, &own);
+    // What has ended since the plan was made was there for it.
+    let then = |t: &Task| live(t) || has_just_ended(t, time);
     for other in takers(state, task).into_iter().filter_map(zone).filter(|z| *z != own) {
-        let there = counts.get(&other).copied().unwrap_or(0);
+        let there = in_zone(&then, &other);
         if there + UNEVEN <= here {
             return Err(format!("zone {own} has {here} of {}, {other} {there}", service.spec.name));
         }
