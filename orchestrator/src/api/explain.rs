@@ -211,18 +211,26 @@ fn node(state: &state::State, node: &Node) -> Explanation {
             format!("{host} is {} since {at}{why}.", node.status.state.name())
         }
     }];
-    sentences.push(match node.spec.availability {
-        Availability::Active => "It takes tasks.".to_owned(),
-        Availability::Pause => "It keeps its tasks and takes no new ones (paused).".to_owned(),
-        Availability::Drain => "It gives up its tasks and takes none (drained).".to_owned(),
-    });
+    let is_ready = node.status.state == NodeState::Ready;
+    sentences.push(
+        match node.spec.availability {
+            Availability::Active if is_ready => "It takes tasks.",
+            Availability::Active => "It takes tasks again when it is ready.",
+            Availability::Pause => "It keeps its tasks and takes no new ones (paused).",
+            Availability::Drain => "It gives up its tasks and takes none (drained).",
+        }
+        .to_owned(),
+    );
     let live: Vec<&Task> = state
         .tasks_on(node.id)
         .filter(|t| !t.status.state.is_terminal())
         .map(AsRef::as_ref)
         .collect();
     let running = live.iter().filter(|t| t.status.state == TaskState::Running).count();
-    sentences.push(format!("{running} of its {} tasks run.", live.len()));
+    sentences.push(match live.len() {
+        0 => "It has no tasks.".to_owned(),
+        all => format!("{running} of its {all} tasks run."),
+    });
     let unsettled: Vec<WaitingTask> = live
         .iter()
         .filter(|t| t.status.state < TaskState::Running)
@@ -234,7 +242,7 @@ fn node(state: &state::State, node: &Node) -> Explanation {
         kind: "node".to_owned(),
         id: node.id.to_string(),
         name: host.clone(),
-        settled: node.status.state == NodeState::Ready && unsettled.is_empty() && drained,
+        settled: is_ready && unsettled.is_empty() && drained,
         sentences,
         waiting: unsettled,
     }

@@ -6,7 +6,9 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::Request;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use model::object::NodeState;
 use orchestrator::api::Cluster as _;
+use orchestrator_core::command::Command;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -369,7 +371,17 @@ async fn explanations_say_what_waits_and_why() {
     assert!(explained["Waiting"][0]["Reason"]["why"].is_string(), "{explained}");
     let explained = client.get("/explain/node/m1").await.ok();
     assert_eq!(explained["Settled"], true, "{explained}");
+    assert_eq!(explained["Sentences"][1], "It takes tasks.");
     assert_eq!(client.get("/explain/service/nosuch").await.status, 404);
+    let node = client.cluster.state().nodes().next().expect("m1").id;
+    let (state, message) = (NodeState::Down, "no heartbeat for 2 s".to_owned());
+    client.cluster.apply(vec![Command::NodeStatus { node, state, message }]);
+    let explained = client.get("/explain/node/m1").await.ok();
+    let sentences = explained["Sentences"].as_array().expect("sentences");
+    let first = sentences[0].as_str().expect("text");
+    assert!(first.starts_with("m1 is down since "), "{first}");
+    assert!(first.ends_with(" (no heartbeat for 2 s)."), "{first}");
+    assert_eq!(sentences[1..], ["It takes tasks again when it is ready.", "It has no tasks."]);
 }
 
 #[tokio::test]
