@@ -75,10 +75,12 @@ fn service_settled(world: &World, state: &State, service: &Service) -> Result<()
     }
     let tasks: Vec<&Arc<Task>> = state.tasks_of(service.id).filter(|t| is_wanted(t)).collect();
     let slots: BTreeSet<Slot> = tasks.iter().map(|t| t.slot).collect();
-    // A start-first replacement that fits no node waits beside the old task, which goes on.
+    // A start-first replacement that fits no node waits beside the old task, which goes on; not on a
+    // global service's node, which is known beforehand.
     let waits_beside = |t: &&Arc<Task>| {
         let mut others = tasks.iter().filter(|other| other.slot == t.slot && other.id != t.id);
-        has_no_node(t) && could_take(state, t).is_none() && others.any(|other| !has_no_node(other))
+        let waits = has_no_node(t) && matches!(t.slot, Slot::Replica(_));
+        waits && could_take(state, t).is_none() && others.any(|other| !has_no_node(other))
     };
     if slots.len() + tasks.iter().copied().filter(waits_beside).count() < tasks.len() {
         let shown: Vec<String> = tasks
