@@ -22,18 +22,14 @@ while [ $# -gt 0 ]; do
 done
 
 [ "$(id -u)" -eq 0 ] || { echo "box: must run as root" >&2; exit 1; }
-for program in mmdebstrap mke2fs ssh-keygen; do
-  command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install mmdebstrap e2fsprogs openssh-client)" >&2; exit 1; }
+needs="mmdebstrap e2fsprogs openssh-client${box:+ vagrant vagrant-libvirt qemu-utils}"
+for program in mmdebstrap mke2fs ssh-keygen ${box:+vagrant qemu-img}; do
+  command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install $needs)" >&2; exit 1; }
 done
-if [ -n "$box" ]; then
-  for program in vagrant qemu-img; do
-    command -v "$program" >/dev/null || { echo "box: $program is missing (apt-get install vagrant vagrant-libvirt qemu-utils)" >&2; exit 1; }
-  done
-fi
 made=$out/disk.ext4
 [ -z "$box" ] || made=$out/debian.box
 if [ -z "$anew" ] && [ -e "$made" ] && [ "$made" -nt "$0" ]; then
-  echo "box: $out is there already (--anew makes it again)"
+  echo "box: $made is there already (--anew makes it again)"
   exit 0
 fi
 
@@ -48,7 +44,8 @@ packages=(
 mkdir -p "$out"
 root=$out/root
 rm -rf "$root"
-trap 'rm -rf "$root"' EXIT
+parts=$out/parts
+trap 'rm -rf "$root" "$parts"' EXIT
 [ -e "$out/key" ] || ssh-keygen -q -t ed25519 -N '' -C box -f "$out/key"
 
 list=$(IFS=,; echo "${packages[*]}")
@@ -112,7 +109,6 @@ mkdir -m 700 "$root/home/vagrant/.ssh"
 vagrant global-status >/dev/null # makes its folder, with the key, where there is none
 ssh-keygen -y -f "${VAGRANT_HOME:-$HOME/.vagrant.d}/insecure_private_key" >"$root/home/vagrant/.ssh/authorized_keys"
 chroot "$root" chown -R vagrant:vagrant /home/vagrant/.ssh
-parts=$out/parts
 rm -rf "$parts"
 mkdir "$parts"
 mke2fs -q -t ext4 -L box -d "$root" "$parts/disk.ext4" "$size"
@@ -136,5 +132,4 @@ Vagrant.configure("2") do |config|
 end
 RUBY
 tar -C "$parts" -czf "$made" metadata.json Vagrantfile box.img vmlinuz initrd
-rm -rf "$parts"
 echo "box: $made ($(du -sh "$made" | cut -f1)); vagrant box add --name debian/bookworm64 $made"

@@ -31,43 +31,26 @@ done
 gateways=(192.168.56.11 192.168.56.101 192.168.56.102)
 docker="docker -H unix:///run/swarmctl/docker.sock"
 
-# What Vagrant knows of its connections, asked once: asking takes seconds. One connection for all commands.
-ssh_config=$(mktemp -d)
-end() {
-  for name in m1 w1 w2; do ssh -F "$ssh_config/config" -O exit "$name" 2>/dev/null || true; done
-  rm -rf "$ssh_config"
-}
+# What differs by where the machines are: `on MACHINE COMMAND` as root, the plug, the power.
 if [ "$machines" = vagrant ]; then
-  trap end EXIT
-  (cd vagrant && vagrant ssh-config) >"$ssh_config/config"
-  printf 'Host *\n  ControlMaster auto\n  ControlPath %s/%%n\n  ControlPersist 600\n' "$ssh_config" >>"$ssh_config/config"
+  export VAGRANT_CWD=$PWD/vagrant
+  off=(vagrant halt --force) power=(vagrant up)
+  # What Vagrant knows of its connections, asked once: asking takes seconds. One connection for all commands.
+  connections=$(mktemp -d)
+  disconnect() { ssh -F "$connections/config" -O exit "$1" 2>/dev/null || true; }
+  trap 'for name in m1 w1 w2; do disconnect "$name"; done; rm -rf "$connections"' EXIT
+  vagrant ssh-config >"$connections/config"
+  printf 'Host *\n  ControlMaster auto\n  ControlPath %s/%%n\n  ControlPersist 600\n' "$connections" >>"$connections/config"
+  on() { timeout "$patience" ssh -F "$connections/config" "$1" "sudo sh -c $(printf %q "$2")"; }
+else
+  off=("$machines" kill) power=("$machines" on)
+  disconnect() { :; }
+  on() { timeout "$patience" "$machines" ssh "$@"; }
 fi
 
-on() { # machine, command
-  if [ "$machines" = vagrant ]; then
-    timeout "$patience" ssh -F "$ssh_config/config" "$1" "sudo sh -c $(printf %q "$2")"
-  else
-    timeout "$patience" "$machines" ssh "$@"
-  fi
-}
-
-pull_the_plug() { # machine
-  if [ "$machines" = vagrant ]; then
-    echo "host# vagrant halt --force $1"
-    (cd vagrant && vagrant halt --force "$1" >/dev/null)
-    ssh -F "$ssh_config/config" -O exit "$1" 2>/dev/null || true
-  else
-    echo "host# $machines kill $1"
-    "$machines" kill "$1"
-  fi
-}
-
-power_on() { # machine
-  if [ "$machines" = vagrant ]; then
-    (cd vagrant && vagrant up "$1" 2>&1 | sed 's/^/    /')
-  else
-    "$machines" on "$1"
-  fi
+host() { # command...
+  echo "host# $*"
+  "$@"
 }
 
 # What a newcomer types on m1, with what is printed. What came of it is looked at afterwards.
@@ -151,7 +134,8 @@ do_kill() {
 
 do_unplug() {
   ask_on 192.168.56.11 192.168.56.101
-  pull_the_plug w2
+  host "${off[@]}" w2
+  disconnect w2
   until_true "w2 is down" is_node w2 Down
   until_true "every service is whole without it" eval 'is_whole && is_node w2 Down'
   typed "$docker node ls"
@@ -161,8 +145,7 @@ do_unplug() {
 }
 
 do_return() {
-  echo "host# $([ "$machines" = vagrant ] && echo vagrant up || echo "$machines" on) w2"
-  patience=$((patience * 2)) until_true "w2 is on" power_on w2
+  patience=$((patience * 2)) until_true "w2 is on" host "${power[@]}" w2
   until_true "w2 is ready" is_node w2 Ready
   until_true "nothing runs on w2 that should not" eval '[ "$(on w2 "docker ps -q --filter label=swarmctl.task" | grep -c .)" = "$(tasks_on w2)" ]'
   typed "swarmctl rebalance --plan demo_customers"

@@ -1,9 +1,8 @@
 // axe's rules (https://github.com/dequelabs/axe-core) on every view: light and dark, desktop and phone, with trouble shown.
 
-import axe from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { found, launch } from "./chromium";
+import { found, launch, pageWithAxe, violations } from "../../../tests/web/browser";
 import { Feed } from "./feed";
 
 const VIEWS = [
@@ -11,12 +10,6 @@ const VIEWS = [
   "services/service/service1", "nodes/node/node0", "problems/task/task000000", "services/logs/service:service1",
 ];
 const WIDTHS = { desktop: 1280, phone: 360 };
-
-/** What axe finds in the page, one line each: rule, element, why. */
-async function violations(page: Page): Promise<string[]> {
-  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run());
-  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html}: ${node.failureSummary}`));
-}
 
 /** Trouble of each kind: each has colours and words of its own. */
 function trouble(feed: Feed): void {
@@ -50,9 +43,7 @@ describe.skipIf(!found)("axe finds nothing", () => {
   for (const scheme of ["light", "dark"] as const) {
     for (const [device, width] of Object.entries(WIDTHS)) {
       test(`${scheme}, ${device}`, async () => {
-        const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme: scheme });
-        page.setDefaultTimeout(30_000);
-        await page.addInitScript(axe.source);
+        const page = await pageWithAxe(browser, { viewport: { width, height: 800 }, colorScheme: scheme });
         await page.goto(address);
         await page.getByText("3 of 3 nodes ready").waitFor();
         trouble(feed);

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import type { Task } from "../src/core/objects";
-import { launch } from "./chromium";
+import { launch } from "../../../tests/web/browser";
 import { Feed } from "./feed";
 
 const SIZES = { nodes: 1_000, services: 200, tasks: 20_000 };

@@ -1,18 +1,11 @@
 // axe's rules (https://github.com/dequelabs/axe-core) on the shop: light and dark, desktop and phone, with failures shown.
 
-import axe from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { found, launch } from "./chromium";
+import { found, launch, pageWithAxe, violations } from "../../../tests/web/browser";
 import { Shop } from "./shop";
 
 const WIDTHS = { desktop: 1280, phone: 360 };
-
-/** What axe finds in the page, one line each: rule, element, why. */
-async function violations(page: Page): Promise<string[]> {
-  const { violations } = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run());
-  return violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html}: ${node.failureSummary}`));
-}
 
 describe.skipIf(!found)("axe finds nothing", () => {
   let browser: Browser;
@@ -27,9 +20,7 @@ describe.skipIf(!found)("axe finds nothing", () => {
       test(`${scheme}, ${device}`, async () => {
         const shop = new Shop();
         const address = await shop.start();
-        const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme: scheme });
-        page.setDefaultTimeout(30_000);
-        await page.addInitScript(axe.source);
+        const page = await pageWithAxe(browser, { viewport: { width, height: 900 }, colorScheme: scheme });
         await page.goto(address);
         await page.getByText("No customer yet").waitFor();
         expect(await violations(page), "empty").toEqual([]);

@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { found, launch } from "./chromium";
+import { found, launch } from "../../../tests/web/browser";
 import { Shop } from "./shop";
 
 describe.skipIf(!found)("the shop", () => {

@@ -65,7 +65,8 @@ pub(in crate::sim) fn settled(world: &World) -> Result<(), String> {
 /// What the cluster keeps of a slot's past, and one that has just ended.
 const HISTORY: usize = 6;
 
-fn is_wanted(task: &Task) -> bool {
+/// It should be there, and may yet be.
+pub(super) fn is_wanted(task: &Task) -> bool {
     task.desired <= Desired::Running && !task.status.state.is_terminal()
 }
 

@@ -11,6 +11,7 @@ use orchestrator_core::State;
 use super::super::world::World;
 use super::Move;
 use super::explains::{gpus, sum_of, takers};
+use super::liveness::is_wanted;
 
 pub(super) const SAYS: (&str, &str) = (
     "placed-well",
@@ -130,14 +131,13 @@ fn over_zones(world: &World, state: &State, task: &Task) -> Result<(), String> {
     }
     let zone = |id: NodeId| state.node(id).and_then(|n| n.spec.labels.get("zone")).cloned();
     let Some(own) = task.node.and_then(zone) else { return Ok(()) };
-    let live = |t: &Task| t.desired <= Desired::Running && !t.status.state.is_terminal();
     let in_zone = |counts: &dyn Fn(&Task) -> bool, wanted: &str| {
         let there = state.tasks_of(service.id).filter(|t| counts(t));
         there.filter_map(|t| t.node.and_then(zone)).filter(|z| z == wanted).count()
     };
-    let here = in_zone(&live, &own);
+    let here = in_zone(&is_wanted, &own);
     // What has ended since the plan was made was there for it.
-    let then = |t: &Task| live(t) || has_just_ended(t, time);
+    let then = |t: &Task| is_wanted(t) || has_just_ended(t, time);
     for other in takers(state, task).into_iter().filter_map(zone).filter(|z| *z != own) {
         let there = in_zone(&then, &other);
         if there + UNEVEN <= here {
